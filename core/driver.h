@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract between the core and its drivers. drivers/null.c is the smallest driver: read it
+ * next to this file.
+ *
+ * A driver embeds struct blkio as the first member of its device and struct blkioq as the first
+ * member of its queue, and offers one const struct bk_driver. The core allocates both, zeroed.
+ *
+ * Life of a request (a struct bk_req), always in this direction:
+ *
+ *   blkioq_read() -> validate -> submit() -> the device ... reap() -> bk_complete() -> done list
+ *                        |          ^                                      |
+ *                        +-backlog--+<---- next stage (FUA, short read) ---+
+ *
+ * The backlog (FIFO) and the done list live in core/queue.c and nowhere else. submit() never sleeps
+ * and never enters the kernel; enter() does both. Emulated FUA, continuation of short transfers and
+ * the write-zeroes fallback are stages of the same request, which the core puts at the front of the
+ * backlog: drivers do not know about them.
+ */
+#ifndef BK_DRIVER_H
+#define BK_DRIVER_H
+
+#include "blkio.h"
+#include "util.h"
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+/*
+ * Set this thread's error message and return -errnum, so that the two cannot part:
+ *     return bk_err(EINVAL, "queue-size must be a power of two, got %d", n);
+ */
+int bk_err(int errnum, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* ---- Requests ----------------------------------------------------------------------------- */
+
+enum bk_op {
+	BK_READ,
+	BK_WRITE,
+	BK_WRITE_ZEROES,
+	BK_DISCARD,
+	BK_FLUSH,
+	BK_ZONE_REPORT,
+	BK_ZONE_OPEN,
+	BK_ZONE_CLOSE,
+	BK_ZONE_FINISH,
+	BK_ZONE_RESET,
+	BK_NR_OPS,
+};
+
+#define BK_OP_BIT(op) (1u << (op))
+#define BK_OPS_RW     (BK_OP_BIT(BK_READ) | BK_OP_BIT(BK_WRITE))
+#define BK_OPS_BLOCK                                                                               \
+	(BK_OPS_RW | BK_OP_BIT(BK_WRITE_ZEROES) | BK_OP_BIT(BK_DISCARD) | BK_OP_BIT(BK_FLUSH))
+#define BK_OPS_ZONE                                                                                \
+	(BK_OP_BIT(BK_ZONE_REPORT) | BK_OP_BIT(BK_ZONE_OPEN) | BK_OP_BIT(BK_ZONE_CLOSE) |          \
+	 BK_OP_BIT(BK_ZONE_FINISH) | BK_OP_BIT(BK_ZONE_RESET))
+
+/* Request flags besides the public BLKIO_REQ_* (low bits). */
+enum {
+	BK_REQ_ALL_ZONES = 1 << 7, /* a zone operation on every zone; start is 0 */
+};
+
+/*
+ * One request. The address is stable until the request completes, so a driver may use it as the
+ * device's cookie where the device is trusted (the kernel), and as index into private tables else.
+ */
+struct bk_req {
+	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
+	void *user_data;
+	uint64_t start; /* bytes */
+	uint64_t len;	/* bytes: sum of the segments for BK_READ and BK_WRITE */
+	/*
+	 * What the driver passes to bk_complete() when nothing is left to do: len for reads and
+	 * writes, 0 for the rest. The core sets it to something else when stages follow.
+	 */
+	int64_t expect;
+	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
+	int iovcnt;
+	int ret;
+	uint8_t op;    /* enum bk_op */
+	uint8_t flags; /* BLKIO_REQ_* | BK_REQ_* */
+	uint8_t stage; /* core only: the stages that follow */
+	uint8_t pad[5];
+	/* -- second cache line -- */
+	struct iovec one; /* the segment of blkioq_read() and blkioq_write() */
+	const char *error_msg;
+	union {
+		struct iovec *iov_copy;	  /* core only: what a short transfer left to do */
+		struct blkio_zone *zones; /* BK_ZONE_REPORT: out, nr_zones of them */
+	};
+	uint32_t nr_zones;
+	uint32_t pad2;
+	uint64_t priv[3]; /* the driver's, from submit() to bk_complete() */
+};
+_Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
+
+struct bk_req_list {
+	struct bk_req *head, *tail;
+};
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+/*
+ * What the device can do: filled in by connect(), read by properties and by request validation,
+ * constant afterwards. 0 means unlimited for every max_*. Alignments are powers of two unless said.
+ */
+struct bk_limits {
+	uint32_t ops; /* BK_OP_BIT()s the driver takes; the core refuses others with ENOTSUP */
+	int request_alignment, optimal_io_alignment, optimal_io_size;
+	int buf_alignment, optimal_buf_alignment;
+	int max_segments, max_segment_len, max_transfer;
+	uint64_t max_write_zeroes_len;
+	uint64_t max_discard_len;
+	int discard_alignment, discard_alignment_offset; /* any number */
+	uint64_t end; /* requests must end at or before this offset; UINT64_MAX: the device checks */
+	int max_queues; /* including poll queues */
+	uint64_t max_mem_regions;
+	uint64_t mem_region_alignment;
+	bool may_pin_mem_regions, needs_mem_regions, needs_mem_region_fd;
+	bool flush_needed; /* a volatile cache: writes need a flush to be durable */
+	bool can_grow;
+	bool supports_poll_queues;
+	bool supports_fua_natively; /* the property: what the device does */
+	/*
+	 * Contract, not property: submit() honours BLKIO_REQ_FUA on BK_WRITE (and BK_WRITE_ZEROES).
+	 * Where false, the core lets a flush follow the write.
+	 */
+	bool takes_fua_write, takes_fua_write_zeroes;
+	bool zero_fill_eof; /* a read that returns 0 means end of file: the rest reads as zeroes */
+};
+
+/* ---- Properties --------------------------------------------------------------------------- */
+
+enum bk_state { BK_CREATED, BK_CONNECTED, BK_STARTED };
+
+enum bk_type { BK_BOOL, BK_INT, BK_UINT64, BK_STR };
+
+union bk_val {
+	bool b;
+	int i;
+	uint64_t u;
+	const char *s; /* NULL is the empty string */
+};
+
+/* When a property can be read. */
+enum bk_readable {
+	BK_GET_ALWAYS,
+	BK_GET_CONNECTED,
+	BK_GET_LIMIT,	 /* from the state the driver names in limits_from */
+	BK_GET_TOPOLOGY, /* from the state the driver names in topology_from */
+};
+
+/* When a property can be written. */
+enum bk_writable { BK_SET_NEVER, BK_SET_CREATED, BK_SET_CONNECTED };
+
+/*
+ * One property. Plain ones are a field (offset from struct blkio, so also of the driver's device):
+ * bool, int, uint64_t or char * (malloc'ed). check() may refuse a new value; get() replaces the
+ * field on reads. The tables end with a row without name; a driver's row hides a common one.
+ */
+struct bk_prop {
+	const char *name;
+	const char *doc; /* one sentence with unit and meaning of special values, for the manual */
+	enum bk_type type;
+	enum bk_readable readable;
+	enum bk_writable writable;
+	size_t offset;
+	int (*get)(struct blkio *b, union bk_val *val);
+	int (*check)(struct blkio *b, const union bk_val *val);
+};
+
+/* ---- Memory regions ----------------------------------------------------------------------- */
+
+/* A mapped region as drivers see it. */
+struct bk_region {
+	uintptr_t addr;
+	uint64_t len;
+	uint64_t iova; /* set by map(), defaults to addr */
+	uint32_t slot; /* small, unique among the mapped, reused after unmap */
+};
+
+/* A queue's memory of its last lookup. */
+struct bk_region_hit {
+	struct bk_region region;
+	uint32_t generation;
+};
+
+/*
+ * Find the mapped region that holds [addr, addr + len). NULL when there is none: the request
+ * touches unmapped memory or crosses the end of a region. Takes no lock; another thread may map
+ * and unmap other regions meanwhile. The result is valid until the next call on the same queue.
+ */
+const struct bk_region *bk_region_find(struct blkioq *q, const void *addr, size_t len);
+
+/* Changes with every map and unmap, for drivers that mirror the table. */
+uint32_t bk_region_generation(const struct blkio *b);
+
+/* Copy up to max mapped regions to out; returns how many there are. */
+size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max);
+
+/* ---- Driver ------------------------------------------------------------------------------- */
+
+/* How long enter() may sleep. Times are relative; NULL: no limit. */
+struct bk_wait {
+	const struct timespec *timeout;
+	const sigset_t *sigmask; /* NULL: leave the thread's mask alone */
+	bool interruptible;	 /* return -EINTR when a signal came */
+};
+
+struct bk_driver {
+	const char *name;
+	size_t device_size, queue_size; /* of the embedding structs */
+	const struct bk_prop *props;	/* NULL: only the common ones */
+	enum bk_state limits_from;	/* BK_GET_LIMIT properties are readable from here */
+	enum bk_state topology_from;	/* max-queues and max-mem-regions */
+	bool can_add_queues;
+
+	/*
+	 * Control. Called by one thread at a time; return 0 or bk_err(). After a failure the core
+	 * calls nothing to undo the call: leave things as they were.
+	 */
+	void (*init)(struct blkio *b);	 /* defaults that are not 0, in lim and own fields */
+	int (*connect)(struct blkio *b); /* open the device, fill in b->lim */
+	int (*start)(struct blkio *b);	 /* optional; before the first queue_init() */
+	void (*close)(struct blkio *b);	 /* any state; after the last queue_exit() */
+	int (*capacity)(struct blkio *b, uint64_t *bytes);
+	/*
+	 * Optional. Other threads may be in hot functions. region->iova may be set. fd belongs to
+	 * the caller. The core has checked alignment, overlap, fd and count.
+	 */
+	int (*map)(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset);
+	void (*unmap)(struct blkio *b, const struct bk_region *region);
+	/* q->index, q->is_poll and q->completion_fd (-1 for poll queues) are set. */
+	int (*queue_init)(struct blkio *b, struct blkioq *q);
+	/* Waits (bounded) for what is in flight, so that buffers can be freed. */
+	void (*queue_exit)(struct blkio *b, struct blkioq *q);
+
+	/*
+	 * Hot. Called by the queue's thread only.
+	 *
+	 * submit: take a valid request. 0: taken, bk_complete() will be called for it exactly once,
+	 *         possibly right here. -EAGAIN: full, the core keeps it and tries again after
+	 *         reap() or enter(); not allowed on an empty queue. Other -errno: the core completes
+	 *         it with that error (set r->error_msg before, if there is more to say).
+	 * enter:  show the device all that was submitted; then, if wait_nr > 0, sleep until
+	 *         wait_nr requests (or all in flight, if fewer) can be reaped. May return early.
+	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
+	 * reap:   bk_complete() every request that the device has finished. Never sleeps.
+	 */
+	int (*submit)(struct blkioq *q, struct bk_req *r);
+	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
+	void (*reap)(struct blkioq *q);
+
+	/* Signal completion_fd when requests complete, or stop. Optional: drivers that complete
+	 * within submit() need none, the core signals for what is on the done list. */
+	void (*notify)(struct blkioq *q, bool on);
+};
+
+/* ---- Base structs ------------------------------------------------------------------------- */
+
+struct bk_mem; /* core/mem.c */
+
+struct blkio {
+	const struct bk_driver *drv;
+	enum bk_state state;
+	struct bk_limits lim;
+	/* properties that every driver has */
+	bool read_only;
+	int num_queues, num_poll_queues;
+	/* core only */
+	struct bk_mem *mem;
+	struct bk_queue_table {
+		struct blkioq **q;
+		int n;
+	} queues, poll_queues;
+};
+
+struct blkioq {
+	const struct bk_driver *drv;
+	struct blkio *b;
+	/* limits of reads and writes, in the form that validation wants: core/queue.c */
+	uint64_t request_mask, buf_mask;
+	uint64_t max_transfer, end;
+	uint32_t read_flags, write_flags; /* flags not allowed on the fast path */
+
+	struct bk_req *free;
+	struct bk_req_list backlog, done;
+	unsigned outstanding; /* queued and not yet returned to the caller */
+	unsigned nr_done;     /* of those, on the done list */
+	unsigned nr_dropped;  /* requests that found no memory; reported by the next do_io */
+
+	bool is_poll;
+	bool notify_on;
+	int index;
+	int completion_fd;
+	struct bk_region_hit hit;
+	struct bk_chunk *chunks;
+	struct bk_zeroes *zeroes; /* buffer of the write-zeroes fallback: core/stages.c */
+};
+
+/* ---- Completion, for drivers -------------------------------------------------------------- */
+
+void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res);
+
+static inline void bk_list_push(struct bk_req_list *l, struct bk_req *r)
+{
+	r->next = NULL;
+	if (l->head)
+		l->tail->next = r;
+	else
+		l->head = r;
+	l->tail = r;
+}
+
+static inline void bk_done(struct blkioq *q, struct bk_req *r, int ret)
+{
+	r->ret = ret;
+	bk_list_push(&q->done, r);
+	q->nr_done++;
+}
+
+/*
+ * The device finished r. res: bytes transferred for reads and writes, else 0 (BK_ZONE_REPORT: the
+ * number of zones); or a negative errno value, optionally with r->error_msg set to static text.
+ */
+static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)
+{
+	if (likely(res == r->expect))
+		bk_done(q, r, 0);
+	else
+		bk_complete_slow(q, r, res);
+}
+
+/* Give r back to be submitted again, before anything else that waits: the driver knows a way. */
+void bk_retry(struct blkioq *q, struct bk_req *r);
+
+#endif
