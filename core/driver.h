@@ -20,6 +20,8 @@
 #ifndef BK_DRIVER_H
 #define BK_DRIVER_H
 
+#include <errno.h>
+
 #include "blkio.h"
 #include "util.h"
 
@@ -84,13 +86,14 @@ struct bk_req {
 	/* -- second cache line -- */
 	struct iovec one; /* the segment of blkioq_read() and blkioq_write() */
 	const char *error_msg;
+	struct iovec *iov_copy; /* core only: segments that are not the caller's */
 	union {
-		struct iovec *iov_copy;	  /* core only: what a short transfer left to do */
 		struct blkio_zone *zones; /* BK_ZONE_REPORT: out, nr_zones of them */
+		uint64_t zeroes_left;	  /* core only: the write-zeroes fallback's, bytes */
 	};
 	uint32_t nr_zones;
 	uint32_t pad2;
-	uint64_t priv[3]; /* the driver's, from submit() to bk_complete() */
+	uint64_t priv[2]; /* the driver's, from submit() to bk_complete() */
 };
 _Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
 
@@ -112,7 +115,7 @@ struct bk_limits {
 	uint64_t max_write_zeroes_len;
 	uint64_t max_discard_len;
 	int discard_alignment, discard_alignment_offset; /* any number */
-	uint64_t end; /* requests must end at or before this offset; UINT64_MAX: the device checks */
+	uint64_t end; /* requests end at or before this offset; INT64_MAX: the device checks */
 	int max_queues; /* including poll queues */
 	uint64_t max_mem_regions;
 	uint64_t mem_region_alignment;
@@ -182,7 +185,7 @@ struct bk_region {
 /* A queue's memory of its last lookup. */
 struct bk_region_hit {
 	struct bk_region region;
-	uint32_t generation;
+	uint64_t generation;
 };
 
 /*
@@ -193,7 +196,7 @@ struct bk_region_hit {
 const struct bk_region *bk_region_find(struct blkioq *q, const void *addr, size_t len);
 
 /* Changes with every map and unmap, for drivers that mirror the table. */
-uint32_t bk_region_generation(const struct blkio *b);
+uint64_t bk_region_generation(const struct blkio *b);
 
 /* Copy up to max mapped regions to out; returns how many there are. */
 size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max);
@@ -221,7 +224,7 @@ struct bk_driver {
 	 */
 	void (*init)(struct blkio *b);	 /* defaults that are not 0, in lim and own fields */
 	int (*connect)(struct blkio *b); /* open the device, fill in b->lim */
-	int (*start)(struct blkio *b);	 /* optional; before the first queue_init() */
+	int (*start)(struct blkio *b);	 /* optional; before queue_init(), again if that fails */
 	void (*close)(struct blkio *b);	 /* any state; after the last queue_exit() */
 	int (*capacity)(struct blkio *b, uint64_t *bytes);
 	/*
@@ -278,10 +281,10 @@ struct blkio {
 struct blkioq {
 	const struct bk_driver *drv;
 	struct blkio *b;
-	/* limits of reads and writes, in the form that validation wants: core/queue.c */
+	/* limits in the form that validation wants: core/queue.c */
 	uint64_t request_mask, buf_mask;
-	uint64_t max_transfer, end;
-	uint32_t read_flags, write_flags; /* flags not allowed on the fast path */
+	uint64_t max_read, max_write; /* bytes in one segment; 0 sends all to the slow path */
+	uint64_t end;
 
 	struct bk_req *free;
 	struct bk_req_list backlog, done;
@@ -295,7 +298,6 @@ struct blkioq {
 	int completion_fd;
 	struct bk_region_hit hit;
 	struct bk_chunk *chunks;
-	struct bk_zeroes *zeroes; /* buffer of the write-zeroes fallback: core/stages.c */
 };
 
 /* ---- Completion, for drivers -------------------------------------------------------------- */

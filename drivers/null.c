@@ -61,7 +61,7 @@ static int null_check_capacity(struct blkio *b, const union bk_val *val)
 
 static int null_submit(struct blkioq *q, struct bk_req *r)
 {
-	bk_done(q, r, 0);
+	bk_complete(q, r, r->expect);
 	return 0;
 }
 

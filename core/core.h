@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the core's files offer each other; drivers see driver.h only. */
+#ifndef BK_CORE_H
+#define BK_CORE_H
+
+#include "driver.h"
+
+/* drivers.c: NULL when there is none of that name */
+const struct bk_driver *bk_find_driver(const char *name);
+
+/* props_common.c */
+extern const struct bk_prop bk_common_props[];
+
+/* prop.c */
+bool bk_is_utf8(const char *s);
+void bk_free_props(struct blkio *b);
+
+/* mem.c */
+int bk_mem_init(struct blkio *b);
+void bk_mem_exit(struct blkio *b);
+/* A zero buffer of *len bytes that requests may write from; made on first use. From any thread. */
+int bk_mem_zeroes(struct blkio *b, void **buf, size_t *len);
+
+/* queue.c */
+/* *qp is left alone on failure. */
+int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp);
+void bk_queue_free(struct blkioq *q);
+/* Offer the backlog to the driver; returns how many requests left it. */
+unsigned bk_feed(struct blkioq *q);
+/* Move up to max requests from the done list to the caller. */
+int bk_collect(struct blkioq *q, struct blkio_completion *out, int max);
+
+/* stages.c */
+enum bk_stage {
+	BK_STAGE_FLUSH = 1 << 0,  /* a flush follows: emulated FUA */
+	BK_STAGE_ZEROES = 1 << 1, /* writes zero buffers in place of BK_WRITE_ZEROES */
+};
+/* expect of a request with stages: no result of a driver. */
+#define BK_EXPECT_STAGES INT64_MIN
+/* Let r do its BK_WRITE_ZEROES by writing zeroes. 0, then r goes to the backlog; or -errno. */
+int bk_stage_zeroes(struct blkioq *q, struct bk_req *r);
+
+#endif

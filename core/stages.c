@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Requests that take more than one operation: the rest of a short transfer, zero buffers in place
+ * of a write-zeroes operation, and the flush behind an emulated FUA. Each is a stage of the same
+ * request, which goes back to the front of the backlog until nothing is left to do.
+ */
+#include <stdlib.h>
+
+#include "core.h"
+
+#define ZERO_SEGMENTS_MAX 16
+
+static void zero_fill(struct bk_req *r)
+{
+	for (int i = 0; i < r->iovcnt; i++) {
+		if (r->iov[i].iov_len)
+			memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
+	}
+}
+
+/* Take the first bytes off the segments. The caller's array stays as it is. */
+static int advance(struct bk_req *r, uint64_t bytes)
+{
+	const struct iovec *src = r->iov;
+	int n = r->iovcnt;
+	struct iovec *dst = &r->one, *copy = NULL;
+
+	r->start += bytes;
+	r->len -= bytes;
+	while (n && bytes >= src->iov_len) {
+		bytes -= src->iov_len;
+		src++;
+		n--;
+	}
+	if (n > 1 && !r->iov_copy) {
+		copy = malloc(n * sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		r->iov_copy = copy;
+	}
+	if (n > 1)
+		dst = r->iov_copy;
+	memmove(dst, src, n * sizeof(*dst));
+	dst->iov_base = (char *)dst->iov_base + bytes;
+	dst->iov_len -= bytes;
+	r->iov = dst;
+	r->iovcnt = n;
+	return 0;
+}
+
+/* ---- Write zeroes by writing zeroes ------------------------------------------------------- */
+
+static uint64_t zero_write_limit(const struct bk_limits *l, size_t buf_len, uint64_t *segment)
+{
+	uint64_t align = l->request_alignment, total;
+	int n = l->max_segments > 0 && l->max_segments < ZERO_SEGMENTS_MAX ? l->max_segments :
+									     ZERO_SEGMENTS_MAX;
+
+	*segment = buf_len;
+	if (l->max_segment_len)
+		*segment = min_u64(*segment, l->max_segment_len & ~(align - 1));
+	total = *segment * n;
+	if (l->max_transfer)
+		total = min_u64(total, l->max_transfer & ~(align - 1));
+	return total;
+}
+
+/* Point r at the next piece: r->len bytes at r->start. */
+static int next_zero_write(struct blkioq *q, struct bk_req *r)
+{
+	uint64_t segment, limit, left;
+	struct iovec *iov = r->iov_copy;
+	size_t buf_len;
+	void *buf;
+	int ret;
+
+	ret = bk_mem_zeroes(q->b, &buf, &buf_len);
+	if (ret < 0)
+		return ret;
+	limit = zero_write_limit(&q->b->lim, buf_len, &segment);
+	if (!limit)
+		return -ENOTSUP;
+	if (!iov) {
+		iov = malloc(ZERO_SEGMENTS_MAX * sizeof(*iov));
+		if (!iov)
+			return -ENOMEM;
+		r->iov_copy = iov;
+	}
+
+	r->len = min_u64(limit, r->zeroes_left);
+	r->zeroes_left -= r->len;
+	r->iov = iov;
+	r->iovcnt = 0;
+	for (left = r->len; left; left -= iov[r->iovcnt++].iov_len)
+		iov[r->iovcnt] = (struct iovec){ buf, min_u64(left, segment) };
+	return 0;
+}
+
+int bk_stage_zeroes(struct blkioq *q, struct bk_req *r)
+{
+	int ret;
+
+	r->zeroes_left = r->len;
+	ret = next_zero_write(q, r);
+	if (ret < 0)
+		return ret;
+	r->op = BK_WRITE;
+	r->flags &= BLKIO_REQ_FUA;
+	if ((r->flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write) {
+		r->flags = 0;
+		r->stage |= BK_STAGE_FLUSH;
+	}
+	r->stage |= BK_STAGE_ZEROES;
+	r->expect = BK_EXPECT_STAGES;
+	bk_retry(q, r);
+	return 0;
+}
+
+/* ---- Completion --------------------------------------------------------------------------- */
+
+/* All of the current operation is done: on to the next one. */
+static void next_stage(struct blkioq *q, struct bk_req *r)
+{
+	if ((r->stage & BK_STAGE_ZEROES) && r->zeroes_left) {
+		int ret;
+
+		r->start += r->len;
+		ret = next_zero_write(q, r);
+		if (ret < 0)
+			bk_done(q, r, ret);
+		else
+			bk_retry(q, r);
+		return;
+	}
+	if (r->stage & BK_STAGE_FLUSH) {
+		r->stage = 0;
+		r->op = BK_FLUSH;
+		r->expect = 0;
+		bk_retry(q, r);
+		return;
+	}
+	bk_done(q, r, 0);
+}
+
+static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
+{
+	if (bytes > r->len) {
+		r->error_msg = "the device claims to have transferred more than was asked for";
+		bk_done(q, r, -EIO);
+	} else if (bytes == r->len) {
+		next_stage(q, r);
+	} else if (bytes) {
+		int ret = advance(r, bytes);
+
+		if (ret < 0) {
+			bk_done(q, r, ret);
+			return;
+		}
+		if (!r->stage)
+			r->expect = r->len;
+		bk_retry(q, r);
+	} else if (r->op == BK_READ && q->b->lim.zero_fill_eof) {
+		zero_fill(r);
+		next_stage(q, r);
+	} else {
+		r->error_msg = r->op == BK_READ ? "the device ended before the request did" :
+						  "the device wrote less than was asked for";
+		bk_done(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
+	}
+}
+
+static void failed(struct blkioq *q, struct bk_req *r, int error)
+{
+	if (r->op == BK_WRITE_ZEROES && error == -ENOTSUP) {
+		r->error_msg = NULL;
+		if (r->flags & BLKIO_REQ_NO_FALLBACK) {
+			r->error_msg = "the device cannot write zeroes and BLKIO_REQ_NO_FALLBACK "
+				       "forbids writing zero buffers";
+		} else {
+			error = bk_stage_zeroes(q, r);
+			if (!error)
+				return;
+		}
+	}
+	bk_done(q, r, error);
+}
+
+void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
+{
+	if (res < 0)
+		failed(q, r, res);
+	else if (r->op == BK_READ || r->op == BK_WRITE)
+		transferred(q, r, res);
+	else if (r->op == BK_ZONE_REPORT)
+		bk_done(q, r, res);
+	else
+		next_stage(q, r);
+}
