@@ -33,9 +33,12 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 struct blkio;
 struct blkioq;
-struct timespec;
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
@@ -274,6 +277,10 @@ int blkioq_do_io_interruptible(struct blkioq *q, struct blkio_completion *comple
  */
 int blkioq_get_completion_fd(struct blkioq *q);
 void blkioq_set_completion_fd_enabled(struct blkioq *q, bool enable);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
