@@ -30,6 +30,9 @@ unsigned bk_feed(struct blkioq *q);
 /* Move up to max requests from the done list to the caller. */
 int bk_collect(struct blkioq *q, struct blkio_completion *out, int max);
 
+/* Complete r, for good. */
+void bk_finish(struct blkioq *q, struct bk_req *r, int ret);
+
 /* stages.c */
 enum bk_stage {
 	BK_STAGE_FLUSH = 1 << 0,  /* a flush follows: emulated FUA */

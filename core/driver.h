@@ -65,6 +65,10 @@ enum {
 /*
  * One request. The address is stable until the request completes, so a driver may use it as the
  * device's cookie where the device is trusted (the kernel), and as index into private tables else.
+ *
+ * Most requests read or write one buffer and succeed. What is the same for all of those is not set
+ * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg and ret 0. Whoever
+ * changes any of that sets special, and collecting the completion puts it back.
  */
 struct bk_req {
 	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
@@ -78,27 +82,27 @@ struct bk_req {
 	int64_t expect;
 	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
 	int iovcnt;
-	int ret;
-	uint8_t op;    /* enum bk_op */
-	uint8_t flags; /* BLKIO_REQ_* | BK_REQ_* */
-	uint8_t stage; /* core only: the stages that follow */
-	uint8_t pad[5];
+	uint8_t op;	 /* enum bk_op */
+	bool special;	 /* core only */
+	uint8_t flags;	 /* BLKIO_REQ_* | BK_REQ_* */
+	uint8_t stage;	 /* core only: the stages that follow */
+	struct iovec *iov_copy; /* core only: segments that are not the caller's */
 	/* -- second cache line -- */
 	struct iovec one; /* the segment of blkioq_read() and blkioq_write() */
 	const char *error_msg;
-	struct iovec *iov_copy; /* core only: segments that are not the caller's */
+	int ret;
+	uint32_t nr_zones; /* BK_ZONE_REPORT */
 	union {
-		struct blkio_zone *zones; /* BK_ZONE_REPORT: out, nr_zones of them */
+		struct blkio_zone *zones; /* BK_ZONE_REPORT: out */
 		uint64_t zeroes_left;	  /* core only: the write-zeroes fallback's, bytes */
 	};
-	uint32_t nr_zones;
-	uint32_t pad2;
-	uint64_t priv[2]; /* the driver's, from submit() to bk_complete() */
+	uint64_t priv[3]; /* the driver's, from submit() to bk_complete() */
 };
 _Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
 
+/* FIFO. An empty one has its tail at &head. */
 struct bk_req_list {
-	struct bk_req *head, *tail;
+	struct bk_req *head, **tail;
 };
 
 /* ---- Limits ------------------------------------------------------------------------------- */
@@ -241,16 +245,16 @@ struct bk_driver {
 	/*
 	 * Hot. Called by the queue's thread only.
 	 *
-	 * submit: take a valid request. 0: taken, bk_complete() will be called for it exactly once,
-	 *         possibly right here. -EAGAIN: full, the core keeps it and tries again after
-	 *         reap() or enter(); not allowed on an empty queue. Other -errno: the core completes
-	 *         it with that error (set r->error_msg before, if there is more to say).
+	 * submit: take a valid request. bk_complete() must then be called for it exactly once,
+	 *         here or from reap(), also when it cannot be done; or bk_full(), right here: the
+	 *         core keeps it and tries again after enter() and reap(). An empty queue is never
+	 *         full. (Nothing is returned so that the call is the last thing the core does.)
 	 * enter:  show the device all that was submitted; then, if wait_nr > 0, sleep until
 	 *         wait_nr requests (or all in flight, if fewer) can be reaped. May return early.
 	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
 	 * reap:   bk_complete() every request that the device has finished. Never sleeps.
 	 */
-	int (*submit)(struct blkioq *q, struct bk_req *r);
+	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
 	void (*reap)(struct blkioq *q);
 
@@ -294,6 +298,7 @@ struct blkioq {
 
 	bool is_poll;
 	bool notify_on;
+	bool full; /* core only: what submit() just said */
 	int index;
 	int completion_fd;
 	struct bk_region_hit hit;
@@ -307,33 +312,39 @@ void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res);
 static inline void bk_list_push(struct bk_req_list *l, struct bk_req *r)
 {
 	r->next = NULL;
-	if (l->head)
-		l->tail->next = r;
-	else
-		l->head = r;
-	l->tail = r;
+	*l->tail = r;
+	l->tail = &r->next;
 }
 
-static inline void bk_done(struct blkioq *q, struct bk_req *r, int ret)
+static inline void bk_done(struct blkioq *q, struct bk_req *r)
 {
-	r->ret = ret;
 	bk_list_push(&q->done, r);
 	q->nr_done++;
 }
 
 /*
  * The device finished r. res: bytes transferred for reads and writes, else 0 (BK_ZONE_REPORT: the
- * number of zones); or a negative errno value, optionally with r->error_msg set to static text.
+ * number of zones); or a negative errno value.
  */
 static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)
 {
 	if (likely(res == r->expect))
-		bk_done(q, r, 0);
+		bk_done(q, r);
 	else
 		bk_complete_slow(q, r, res);
 }
 
+/* bk_complete() with an error that there is more to say about. msg: static text. */
+static inline void bk_fail(struct blkioq *q, struct bk_req *r, int errnum, const char *msg)
+{
+	r->error_msg = msg;
+	bk_complete_slow(q, r, -errnum);
+}
+
 /* Give r back to be submitted again, before anything else that waits: the driver knows a way. */
 void bk_retry(struct blkioq *q, struct bk_req *r);
+
+/* submit() has no room for r. */
+void bk_full(struct blkioq *q, struct bk_req *r);
 
 #endif

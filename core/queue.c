@@ -21,6 +21,19 @@ struct bk_chunk {
 
 /* ---- Request memory ----------------------------------------------------------------------- */
 
+static void reset_req(struct bk_req *r)
+{
+	free(r->iov_copy);
+	r->iov_copy = NULL;
+	r->iov = &r->one;
+	r->iovcnt = 1;
+	r->flags = 0;
+	r->stage = 0;
+	r->error_msg = NULL;
+	r->ret = 0;
+	r->special = false;
+}
+
 static bool add_chunk(struct blkioq *q)
 {
 	unsigned n = q->chunks ? min_u64(2 * q->chunks->n, CHUNK_MAX) : CHUNK_MIN;
@@ -34,69 +47,80 @@ static bool add_chunk(struct blkioq *q)
 	c->next = q->chunks;
 	q->chunks = c;
 	for (unsigned i = n; i-- > 0;) {
+		reset_req(&c->r[i]);
 		c->r[i].next = q->free;
 		q->free = &c->r[i];
 	}
 	return true;
 }
 
-/* NULL: no queue, or no memory, which the next do_io reports. */
-static inline struct bk_req *get_req(struct blkioq *q, enum bk_op op, uint64_t start,
-				     void *user_data)
+static inline struct bk_req *take_req(struct blkioq *q)
 {
-	struct bk_req *r;
+	struct bk_req *r = q->free;
 
-	if (unlikely(!q))
-		return NULL;
-	if (unlikely(!q->free) && !add_chunk(q)) {
-		q->nr_dropped++;
-		return NULL;
-	}
-	r = q->free;
 	q->free = r->next;
-	r->op = op;
-	r->start = start;
-	r->user_data = user_data;
 	q->outstanding++;
 	return r;
 }
 
-/* What is rarely set is reset here rather than in get_req(). */
-static inline void put_req(struct blkioq *q, struct bk_req *r)
+/* Any request. NULL: no queue, or no memory, which the next do_io reports. */
+static struct bk_req *get_req(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
+			      void *user_data, uint32_t flags)
 {
-	if (unlikely(r->error_msg))
-		r->error_msg = NULL;
-	if (unlikely(r->iov_copy)) {
-		free(r->iov_copy);
-		r->iov_copy = NULL;
+	struct bk_req *r;
+
+	if (!q)
+		return NULL;
+	if (!q->free && !add_chunk(q)) {
+		q->nr_dropped++;
+		return NULL;
 	}
-	r->next = q->free;
-	q->free = r;
+	r = take_req(q);
+	r->user_data = user_data;
+	r->start = start;
+	r->len = len;
+	r->op = op;
+	r->flags = flags;
+	r->special = true;
+	return r;
 }
 
 /* ---- Backlog and done list ---------------------------------------------------------------- */
 
-static inline void submit(struct blkioq *q, struct bk_req *r)
+static void list_init(struct bk_req_list *l)
 {
-	if (likely(!q->backlog.head)) {
-		int ret = q->drv->submit(q, r);
+	l->head = NULL;
+	l->tail = &l->head;
+}
 
-		if (likely(!ret))
-			return;
-		if (ret != -EAGAIN) {
-			bk_complete_slow(q, r, ret);
-			return;
-		}
-	}
-	bk_list_push(&q->backlog, r);
+static inline void list_set_head(struct bk_req_list *l, struct bk_req *r)
+{
+	l->head = r;
+	if (!r)
+		l->tail = &l->head;
 }
 
 void bk_retry(struct blkioq *q, struct bk_req *r)
 {
 	r->next = q->backlog.head;
 	if (!r->next)
-		q->backlog.tail = r;
+		q->backlog.tail = &r->next;
 	q->backlog.head = r;
+}
+
+void bk_full(struct blkioq *q, struct bk_req *r)
+{
+	q->full = true;
+	bk_retry(q, r);
+}
+
+static inline void submit(struct blkioq *q, struct bk_req *r)
+{
+	/* First come, first served: behind a backlog, the driver is not asked. */
+	if (unlikely(q->backlog.head))
+		bk_list_push(&q->backlog, r);
+	else
+		q->drv->submit(q, r);
 }
 
 unsigned bk_feed(struct blkioq *q)
@@ -104,40 +128,43 @@ unsigned bk_feed(struct blkioq *q)
 	unsigned fed = 0;
 	struct bk_req *r;
 
+	q->full = false;
 	while ((r = q->backlog.head)) {
-		int ret;
-
-		/* Off the list first: submit() may complete r and so put it back for a stage. */
-		q->backlog.head = r->next;
-		ret = q->drv->submit(q, r);
-		if (ret == -EAGAIN) {
-			bk_retry(q, r);
+		/* Off the list first: submit() may put it back, also for its next stage. */
+		list_set_head(&q->backlog, r->next);
+		q->drv->submit(q, r);
+		if (q->full)
 			break;
-		}
-		if (ret < 0)
-			bk_complete_slow(q, r, ret);
 		fed++;
 	}
 	return fed;
 }
 
+void bk_finish(struct blkioq *q, struct bk_req *r, int ret)
+{
+	r->ret = ret;
+	bk_done(q, r);
+}
+
 int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 {
-	struct bk_req *r = q->done.head;
+	struct bk_req *first = q->done.head, *r = first, *last = NULL;
 	int n = 0;
 
-	while (r && n < max) {
-		struct bk_req *next = r->next;
-
-		out[n++] = (struct blkio_completion){
-			.user_data = r->user_data,
-			.error_msg = r->error_msg,
-			.ret = r->ret,
-		};
-		put_req(q, r);
-		r = next;
+	for (; r && n < max; r = r->next, n++) {
+		out[n] = (struct blkio_completion){ .user_data = r->user_data };
+		if (unlikely(r->special)) {
+			out[n].error_msg = r->error_msg;
+			out[n].ret = r->ret;
+			reset_req(r);
+		}
+		last = r;
 	}
-	q->done.head = r;
+	if (!n)
+		return 0;
+	list_set_head(&q->done, r);
+	last->next = q->free;
+	q->free = first;
 	q->nr_done -= n;
 	q->outstanding -= n;
 	return n;
@@ -148,7 +175,7 @@ int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 static void reject(struct blkioq *q, struct bk_req *r, int errnum, const char *msg)
 {
 	r->error_msg = msg;
-	bk_done(q, r, -errnum);
+	bk_finish(q, r, -errnum);
 }
 
 /* Bits are judged in this order: unknown, FUA, NO_UNMAP, NO_FALLBACK. */
@@ -233,30 +260,20 @@ static bool check(struct blkioq *q, struct bk_req *r, const char *msg)
 
 /* ---- Reads and writes --------------------------------------------------------------------- */
 
-static inline void set_plain(struct bk_req *r, uint64_t len, uint32_t flags)
-{
-	r->len = len;
-	r->expect = len;
-	r->flags = flags;
-	r->stage = 0;
-}
-
-/* Everything that is not obviously right: finds what is wrong, or does what is special. */
-static __attribute__((noinline)) void submit_rw_slow(struct blkioq *q, struct bk_req *r,
-						     uint32_t flags)
+static void check_and_submit_rw(struct blkioq *q, struct bk_req *r)
 {
 	uint32_t allowed = r->op == BK_WRITE ? BLKIO_REQ_FUA : 0;
 
-	if (!check(q, r, flags_error(flags, allowed)) || !check(q, r, segments_error(q, r)) ||
-	    !check(q, r, range_error(q, r->start, r->len)))
+	if (!check(q, r, segments_error(q, r)) || !check(q, r, range_error(q, r->start, r->len)))
 		return;
 	if (r->op == BK_WRITE && !check_writable(q, r))
 		return;
 	if (!r->len) {
-		bk_done(q, r, 0);
+		bk_finish(q, r, 0);
 		return;
 	}
-	if ((flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write) {
+	r->expect = r->len;
+	if ((r->flags & allowed) && !q->b->lim.takes_fua_write) {
 		r->stage = BK_STAGE_FLUSH;
 		r->expect = BK_EXPECT_STAGES;
 		r->flags = 0;
@@ -264,53 +281,74 @@ static __attribute__((noinline)) void submit_rw_slow(struct blkioq *q, struct bk
 	submit(q, r);
 }
 
+static struct bk_req *get_rw(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
+			     void *user_data, uint32_t flags)
+{
+	struct bk_req *r = get_req(q, op, start, len, user_data, flags);
+	uint32_t allowed = op == BK_WRITE ? BLKIO_REQ_FUA : 0;
+
+	return r && check(q, r, flags_error(flags, allowed)) ? r : NULL;
+}
+
+/* Everything that is not obviously right: finds what is wrong, or does what is special. */
+static __attribute__((noinline)) void submit_rw_slow(struct blkioq *q, enum bk_op op,
+						     uint64_t start, void *buf, size_t len,
+						     void *user_data, uint32_t flags)
+{
+	struct bk_req *r = get_rw(q, op, start, len, user_data, flags);
+
+	if (!r)
+		return;
+	r->one = (struct iovec){ buf, len };
+	check_and_submit_rw(q, r);
+}
+
 static inline void submit_rw(struct blkioq *q, enum bk_op op, uint64_t start, void *buf, size_t len,
 			     void *user_data, uint32_t flags)
 {
-	struct bk_req *r = get_req(q, op, start, user_data);
-	uint64_t max;
-	bool plain;
+	uint64_t max, odd;
+	struct bk_req *r;
 
-	if (unlikely(!r))
+	if (unlikely(!q))
 		return;
 	max = op == BK_READ ? q->max_read : q->max_write;
-	set_plain(r, len, flags);
+	odd = ((start | len) & q->request_mask) | (((uintptr_t)buf | len) & q->buf_mask) | flags;
+	/* max is never above end, so the last difference does not wrap; len 0 is not below max. */
+	if (unlikely(odd || len - 1 >= max || start > q->end - len || !q->free)) {
+		submit_rw_slow(q, op, start, buf, len, user_data, flags);
+		return;
+	}
+	r = take_req(q);
+	r->user_data = user_data;
+	r->start = start;
+	r->len = len;
+	r->expect = len;
+	r->op = op;
 	r->one.iov_base = buf;
 	r->one.iov_len = len;
-	r->iov = &r->one;
-	r->iovcnt = 1;
-	/* max is never above end, so the last difference does not wrap; len 0 is not plain. */
-	plain = !(((start | len) & q->request_mask) | (((uintptr_t)buf | len) & q->buf_mask) |
-		  flags) &&
-		len - 1 < max && start <= q->end - len;
-	if (likely(plain))
-		submit(q, r);
-	else
-		submit_rw_slow(q, r, flags);
+	submit(q, r);
 }
 
 static void submit_rwv(struct blkioq *q, enum bk_op op, uint64_t start, const struct iovec *iov,
 		       int iovcnt, void *user_data, uint32_t flags)
 {
-	struct bk_req *r = get_req(q, op, start, user_data);
-	uint64_t len = 0;
+	struct bk_req *r = get_rw(q, op, start, 0, user_data, flags);
 
-	if (unlikely(!r))
+	if (!r)
 		return;
 	if (unlikely(!iov && iovcnt > 0)) {
 		reject(q, r, EINVAL, "iovec is NULL");
 		return;
 	}
 	for (int i = 0; i < iovcnt; i++) {
-		if (__builtin_add_overflow(len, (uint64_t)iov[i].iov_len, &len)) {
+		if (__builtin_add_overflow(r->len, (uint64_t)iov[i].iov_len, &r->len)) {
 			reject(q, r, EINVAL, "the sum of the segment lengths overflows");
 			return;
 		}
 	}
-	set_plain(r, len, flags);
 	r->iov = iov;
 	r->iovcnt = iovcnt;
-	submit_rw_slow(q, r, flags);
+	check_and_submit_rw(q, r);
 }
 
 void blkioq_read(struct blkioq *q, uint64_t start, void *buf, size_t len, void *user_data,
@@ -339,15 +377,14 @@ void blkioq_writev(struct blkioq *q, uint64_t start, struct iovec *iovec, int io
 
 /* ---- The rest ----------------------------------------------------------------------------- */
 
-/* A request without data. The caller has yet to fill in what is its own. */
+/* A request without data; NULL when it is complete already, for its flags. */
 static struct bk_req *get_plain(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
 				void *user_data, uint32_t flags, uint32_t allowed)
 {
-	struct bk_req *r = get_req(q, op, start, user_data);
+	struct bk_req *r = get_req(q, op, start, len, user_data, flags);
 
 	if (!r)
 		return NULL;
-	set_plain(r, len, flags);
 	r->expect = 0;
 	r->iov = NULL;
 	r->iovcnt = 0;
@@ -471,6 +508,8 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 	q->index = index;
 	q->is_poll = poll;
 	q->completion_fd = -1;
+	list_init(&q->backlog);
+	list_init(&q->done);
 	set_limits(q);
 
 	if (!add_chunk(q)) {

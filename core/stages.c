@@ -127,7 +127,7 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 		r->start += r->len;
 		ret = next_zero_write(q, r);
 		if (ret < 0)
-			bk_done(q, r, ret);
+			bk_finish(q, r, ret);
 		else
 			bk_retry(q, r);
 		return;
@@ -139,21 +139,21 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 		bk_retry(q, r);
 		return;
 	}
-	bk_done(q, r, 0);
+	bk_finish(q, r, 0);
 }
 
 static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 {
 	if (bytes > r->len) {
 		r->error_msg = "the device claims to have transferred more than was asked for";
-		bk_done(q, r, -EIO);
+		bk_finish(q, r, -EIO);
 	} else if (bytes == r->len) {
 		next_stage(q, r);
 	} else if (bytes) {
 		int ret = advance(r, bytes);
 
 		if (ret < 0) {
-			bk_done(q, r, ret);
+			bk_finish(q, r, ret);
 			return;
 		}
 		if (!r->stage)
@@ -165,7 +165,7 @@ static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 	} else {
 		r->error_msg = r->op == BK_READ ? "the device ended before the request did" :
 						  "the device wrote less than was asked for";
-		bk_done(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
+		bk_finish(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
 	}
 }
 
@@ -182,17 +182,18 @@ static void failed(struct blkioq *q, struct bk_req *r, int error)
 				return;
 		}
 	}
-	bk_done(q, r, error);
+	bk_finish(q, r, error);
 }
 
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
 {
+	r->special = true;
 	if (res < 0)
 		failed(q, r, res);
 	else if (r->op == BK_READ || r->op == BK_WRITE)
 		transferred(q, r, res);
 	else if (r->op == BK_ZONE_REPORT)
-		bk_done(q, r, res);
+		bk_finish(q, r, res);
 	else
 		next_stage(q, r);
 }

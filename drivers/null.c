@@ -59,10 +59,9 @@ static int null_check_capacity(struct blkio *b, const union bk_val *val)
 	return 0;
 }
 
-static int null_submit(struct blkioq *q, struct bk_req *r)
+static void null_submit(struct blkioq *q, struct bk_req *r)
 {
 	bk_complete(q, r, r->expect);
-	return 0;
 }
 
 static int null_enter(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w)
