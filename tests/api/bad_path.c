@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Misuse: paths and descriptors that are no file or block device the caller may open. */
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../lib/io.h"
+#include "../lib/sys.h"
+#include "../lib/test.h"
+
+/* Connect must fail so, name the path, leave no descriptor, and not hang. */
+static void refuses(const char *path, bool read_only, int errnum)
+{
+	struct blkio *b;
+	unsigned fds = count_fds();
+
+	CHECK_OK(blkio_create("io_uring", &b));
+	CHECK_OK(blkio_set_str(b, "path", path));
+	CHECK_OK(blkio_set_bool(b, "read-only", read_only));
+	CHECK_ERR(blkio_connect(b), errnum, path);
+	CHECK_EQ(count_fds(), fds);
+	CHECK_ERR(blkio_start(b), ENODEV);
+	blkio_destroy(&b);
+}
+
+static const char *scratch(const char *name)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", test_dir(), name);
+	return path;
+}
+
+static void missing(struct device *d)
+{
+	(void)d;
+	refuses("/nonexistent", false, ENOENT);
+	refuses("/dev/null/x", false, ENOTDIR);
+	refuses("relative/nowhere", true, ENOENT);
+}
+
+static void directory(struct device *d)
+{
+	(void)d;
+	refuses(test_dir(), true, EINVAL);
+	refuses(test_dir(), false, EISDIR);
+}
+
+/* Opening a FIFO waits for its other end: a hang, were it not refused. */
+static void fifo(struct device *d)
+{
+	const char *path = scratch("fifo");
+
+	(void)d;
+	SYS(mkfifo(path, 0600));
+	refuses(path, false, EINVAL);
+	refuses(path, true, EINVAL);
+	SYS(unlink(path));
+}
+
+static void character_device(struct device *d)
+{
+	(void)d;
+	refuses("/dev/zero", true, EINVAL);
+	refuses("/dev/null", false, EINVAL);
+}
+
+static void socket_file(struct device *d)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int s = (int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+	(void)d;
+	if (strlen(scratch("socket")) >= sizeof(addr.sun_path))
+		SKIP("%s is too long for a socket", scratch("socket"));
+	strcpy(addr.sun_path, scratch("socket"));
+	SYS(bind(s, (struct sockaddr *)&addr, sizeof(addr)));
+	refuses(addr.sun_path, false, ENXIO);
+	SYS(unlink(addr.sun_path));
+	close(s);
+}
+
+static void symlink_loop(struct device *d)
+{
+	const char *path = scratch("loop");
+
+	(void)d;
+	SYS(symlink(path, path));
+	refuses(path, false, ELOOP);
+	SYS(unlink(path));
+}
+
+static void no_permission(struct device *d)
+{
+	const char *path = scratch("secret");
+	int fd = (int)SYS(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+
+	(void)d;
+	close(fd);
+	SYS(chmod(test_dir(), 0755));
+	drop_privileges();
+	refuses(path, false, EACCES);
+	refuses(path, true, EACCES);
+}
+
+/* Readable but not writable: fine read-only, refused else. */
+static void write_protected(struct device *d)
+{
+	const char *path = scratch("protected");
+	int fd = (int)SYS(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0444));
+	struct blkio *b;
+
+	(void)d;
+	SYS(ftruncate(fd, 4096));
+	close(fd);
+	SYS(chmod(test_dir(), 0755));
+	drop_privileges();
+	refuses(path, false, EACCES);
+	CHECK_OK(blkio_create("io_uring", &b));
+	CHECK_OK(blkio_set_str(b, "path", path));
+	CHECK_OK(blkio_set_bool(b, "read-only", true));
+	CHECK_OK(blkio_connect(b));
+	blkio_destroy(&b);
+}
+
+/* ---- Descriptors -------------------------------------------------------------------------- */
+
+/* The descriptor must be refused and stay the caller's. */
+static void refuses_fd(int fd, int errnum)
+{
+	struct blkio *b;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", fd);
+	CHECK_OK(blkio_create("io_uring", &b));
+	CHECK_OK(blkio_set_int(b, "fd", fd));
+	CHECK_ERR(blkio_connect(b), errnum, number);
+	blkio_destroy(&b);
+	CHECK(fcntl(fd, F_GETFD) >= 0);
+	close(fd);
+}
+
+static void wrong_descriptors(struct device *d)
+{
+	int pipefd[2];
+	struct blkio *b;
+
+	refuses_fd((int)SYS(open(d->path, O_PATH | O_CLOEXEC)), EBADF);
+	refuses_fd((int)SYS(open(test_dir(), O_DIRECTORY | O_CLOEXEC)), EINVAL);
+	refuses_fd((int)SYS(open("/dev/zero", O_RDWR | O_CLOEXEC)), EINVAL);
+	refuses_fd((int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), EINVAL);
+	SYS(pipe2(pipefd, O_CLOEXEC));
+	refuses_fd(pipefd[0], EINVAL);
+	refuses_fd(pipefd[1], EINVAL);
+	refuses_fd((int)SYS(open(d->path, O_WRONLY | O_CLOEXEC)), EBADF);
+
+	CHECK_OK(blkio_create("io_uring", &b));
+	CHECK_OK(blkio_set_int(b, "fd", 12345));
+	CHECK_ERR(blkio_connect(b), EBADF, "12345");
+	CHECK_OK(blkio_set_int(b, "fd", -7));
+	CHECK(blkio_connect(b) < 0);
+	blkio_destroy(&b);
+}
+
+static const struct test tests[] = {
+	{ "missing", missing },
+	{ "directory", directory },
+	{ "FIFO", fifo },
+	{ "character device", character_device },
+	{ "socket", socket_file },
+	{ "loop of symbolic links", symlink_loop },
+	{ "no permission", no_permission },
+	{ "write-protected", write_protected },
+	{ "wrong descriptors", wrong_descriptors, T_IO_URING | T_FILE, T_DIRECT },
+};
+TEST_MAIN(tests)

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The targets and their scratch devices. A new driver joins the API tests with one entry here. */
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test.h"
+
+/* ---- Making scratch devices --------------------------------------------------------------- */
+
+static void make_null(struct device *d)
+{
+	(void)d;
+}
+
+static void make_backing(struct device *d, const char *directory)
+{
+	int fd;
+
+	snprintf(d->backing, sizeof(d->backing), "%s/device", directory);
+	fd = (int)SYS(open(d->backing, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600));
+	SYS(ftruncate(fd, DEVICE_SIZE));
+	close(fd);
+}
+
+static void need_direct(const char *path)
+{
+	int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+	if (fd < 0)
+		SKIP("the file system of %s has no O_DIRECT: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void make_file_in(struct device *d, const char *directory)
+{
+	make_backing(d, directory);
+	strcpy(d->path, d->backing);
+	strcpy(d->storage, d->backing);
+	if (d->target->traits & T_DIRECT)
+		need_direct(d->path);
+}
+
+static void make_file(struct device *d)
+{
+	make_file_in(d, test_dir());
+}
+
+static void make_tmpfs(struct device *d)
+{
+	if (!test_tmpfs_dir())
+		SKIP("/dev/shm cannot be written to");
+	make_file_in(d, test_tmpfs_dir());
+}
+
+/* Attach d->backing to a free loop device, which detaches itself after the last close. */
+static bool attach_loop(struct device *d, int control, int backing_fd)
+{
+	struct loop_config config = {
+		.fd = (uint32_t)backing_fd,
+		.block_size = d->target->block_size,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
+	};
+	int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+	if (number < 0)
+		SKIP("no free loop device: %s", strerror(errno));
+	snprintf(d->path, sizeof(d->path), "/dev/loop%d", number);
+	d->loop_fd = open(d->path, O_RDWR | O_CLOEXEC);
+	if (d->loop_fd < 0)
+		SKIP("%s: %s", d->path, strerror(errno));
+	if (!ioctl(d->loop_fd, LOOP_CONFIGURE, &config))
+		return true;
+	if (errno != EBUSY)
+		SKIP("%s cannot be configured: %s", d->path, strerror(errno));
+	close(d->loop_fd); /* another test was faster */
+	return false;
+}
+
+static void make_loop(struct device *d)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int backing_fd;
+	bool attached;
+
+	if (control < 0)
+		SKIP("no loop devices: /dev/loop-control: %s", strerror(errno));
+	make_backing(d, test_dir());
+	backing_fd = (int)SYS(open(d->backing, O_RDWR | O_CLOEXEC));
+	do
+		attached = attach_loop(d, control, backing_fd);
+	while (!attached);
+	strcpy(d->storage, d->path);
+	close(backing_fd);
+	close(control);
+}
+
+#define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
+#define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
+
+const struct target targets[] = {
+	{ "null", "null", T_ANY | T_ADD_QUEUES, make_null, 1 },
+	{ "file", "io_uring", FILE_TRAITS, make_file, 1 },
+	{ "file-direct", "io_uring", FILE_TRAITS | T_DIRECT, make_file, 512 },
+	{ "tmpfs", "io_uring", FILE_TRAITS, make_tmpfs, 1 },
+	{ "tmpfs-direct", "io_uring", FILE_TRAITS | T_DIRECT | T_OFFLOADS, make_tmpfs, 4096 },
+	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
+	{ "loop-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 512 },
+	{ "loop4k-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 4096 },
+	{ 0 },
+};
+
+/* ---- Devices ------------------------------------------------------------------------------ */
+
+struct device *device_new(const struct target *target)
+{
+	struct device *d = calloc(1, sizeof(*d));
+
+	CHECK(d);
+	d->target = target;
+	d->driver = target->driver;
+	d->loop_fd = -1;
+	target->make(d);
+	return d;
+}
+
+void device_free(struct device *d)
+{
+	if (!d)
+		return;
+	if (d->loop_fd >= 0)
+		close(d->loop_fd);
+	if (d->backing[0])
+		unlink(d->backing);
+	free(d);
+}
+
+struct blkio *device_create(struct device *d)
+{
+	struct blkio *b;
+
+	CHECK_OK(blkio_create(d->driver, &b));
+	if (d->target->traits & T_PATH)
+		CHECK_OK(blkio_set_str(b, "path", d->path));
+	else
+		CHECK_OK(blkio_set_uint64(b, "capacity", DEVICE_SIZE));
+	if (d->target->traits & T_DIRECT)
+		CHECK_OK(blkio_set_bool(b, "direct", true));
+	return b;
+}
+
+struct blkio *device_connect(struct device *d)
+{
+	struct blkio *b = device_create(d);
+
+	CHECK_OK(blkio_connect(b));
+	return b;
+}
+
+struct blkio *device_start(struct device *d)
+{
+	struct blkio *b = device_connect(d);
+
+	CHECK_OK(blkio_start(b));
+	return b;
+}
+
+struct blkio *device_start_with(struct device *d, const char *prop, const char *value)
+{
+	struct blkio *b = device_create(d);
+	int ret = blkio_set_str(b, prop, value);
+
+	CHECK(!ret || ret == -ENODEV);
+	CHECK_OK(blkio_connect(b));
+	if (ret)
+		CHECK_OK(blkio_set_str(b, prop, value));
+	CHECK_OK(blkio_start(b));
+	return b;
+}
+
+static int open_storage(struct device *d, int flags)
+{
+	return (int)SYS(open(d->storage, flags | O_CLOEXEC));
+}
+
+void device_peek(struct device *d, uint64_t start, void *buf, size_t len)
+{
+	int fd = open_storage(d, O_RDONLY);
+
+	CHECK_EQ(pread(fd, buf, len, (off_t)start), len);
+	close(fd);
+}
+
+void device_poke(struct device *d, uint64_t start, const void *buf, size_t len)
+{
+	int fd = open_storage(d, O_WRONLY);
+
+	CHECK_EQ(pwrite(fd, buf, len, (off_t)start), len);
+	SYS(fsync(fd));
+	close(fd);
+}
+
+uint64_t device_allocated(struct device *d)
+{
+	int fd = (int)SYS(open(d->backing, O_RDONLY | O_CLOEXEC));
+	struct stat st;
+
+	SYS(fsync(fd)); /* or delayed allocation would hide blocks */
+	SYS(fstat(fd, &st));
+	close(fd);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* ---- Properties --------------------------------------------------------------------------- */
+
+int get_int(struct blkio *b, const char *name)
+{
+	int value;
+
+	CHECK_OK(blkio_get_int(b, name, &value));
+	return value;
+}
+
+bool get_bool(struct blkio *b, const char *name)
+{
+	bool value;
+
+	CHECK_OK(blkio_get_bool(b, name, &value));
+	return value;
+}
+
+uint64_t get_u64(struct blkio *b, const char *name)
+{
+	uint64_t value;
+
+	CHECK_OK(blkio_get_uint64(b, name, &value));
+	return value;
+}
