@@ -207,11 +207,11 @@ size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t m
 
 /* ---- Driver ------------------------------------------------------------------------------- */
 
-/* How long enter() may sleep. Times are relative; NULL: no limit. */
+/* What else ends the sleep of enter(); most calls have none of it and pass NULL. */
 struct bk_wait {
-	const struct timespec *timeout;
-	const sigset_t *sigmask; /* NULL: leave the thread's mask alone */
-	bool interruptible;	 /* return -EINTR when a signal came */
+	const struct timespec *timeout; /* relative; NULL: no limit */
+	const sigset_t *sigmask;	/* NULL: leave the thread's mask alone */
+	bool interruptible;		/* return -EINTR when a signal came */
 };
 
 struct bk_driver {
@@ -251,7 +251,7 @@ struct bk_driver {
 	 *         full. (Nothing is returned so that the call is the last thing the core does.)
 	 * enter:  show the device all that was submitted; then, if wait_nr > 0, sleep until
 	 *         wait_nr requests (or all in flight, if fewer) can be reaped. May return early.
-	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
+	 *         w may be NULL. 0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
 	 * reap:   bk_complete() every request that the device has finished. Never sleeps.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);

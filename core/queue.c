@@ -21,7 +21,7 @@ struct bk_chunk {
 
 /* ---- Request memory ----------------------------------------------------------------------- */
 
-static void reset_req(struct bk_req *r)
+static cold_path void reset_req(struct bk_req *r)
 {
 	free(r->iov_copy);
 	r->iov_copy = NULL;
@@ -34,7 +34,7 @@ static void reset_req(struct bk_req *r)
 	r->special = false;
 }
 
-static bool add_chunk(struct blkioq *q)
+static cold_path bool add_chunk(struct blkioq *q)
 {
 	unsigned n = q->chunks ? min_u64(2 * q->chunks->n, CHUNK_MAX) : CHUNK_MIN;
 	size_t size = sizeof(struct bk_chunk) + n * sizeof(struct bk_req);
@@ -291,9 +291,8 @@ static struct bk_req *get_rw(struct blkioq *q, enum bk_op op, uint64_t start, ui
 }
 
 /* Everything that is not obviously right: finds what is wrong, or does what is special. */
-static __attribute__((noinline)) void submit_rw_slow(struct blkioq *q, enum bk_op op,
-						     uint64_t start, void *buf, size_t len,
-						     void *user_data, uint32_t flags)
+static cold_path void submit_rw_slow(struct blkioq *q, enum bk_op op, uint64_t start, void *buf,
+				     size_t len, void *user_data, uint32_t flags)
 {
 	struct bk_req *r = get_rw(q, op, start, len, user_data, flags);
 

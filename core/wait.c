@@ -7,8 +7,6 @@
 
 #include "core.h"
 
-static const struct bk_wait no_wait;
-
 /* The deadline of one call. */
 struct deadline {
 	struct timespec *timeout; /* the caller's; NULL: none */
@@ -62,26 +60,26 @@ static int check_args(const struct blkioq *q, const struct blkio_completion *out
 }
 
 /* Get as much of the backlog to the device as it takes without waiting. */
-static void push_backlog(struct blkioq *q)
+static cold_path void push_backlog(struct blkioq *q)
 {
 	do {
 		bk_feed(q);
 		if (!q->backlog.head)
 			return;
 		/* What blocks the backlog may be requests that the device has yet to be shown. */
-		if (q->drv->enter(q, 0, &no_wait) < 0)
+		if (q->drv->enter(q, 0, NULL) < 0)
 			return;
 		q->drv->reap(q);
 	} while (bk_feed(q));
 }
 
-static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, struct bk_wait *w)
+static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const struct bk_wait *w)
 {
 	for (;;) {
 		unsigned need;
 		int ret;
 
-		if (unlikely(q->backlog.head))
+		if (q->backlog.head)
 			push_backlog(q);
 		need = min > q->nr_done ? min - q->nr_done : 0;
 		/* With more to submit, every completion makes room. */
@@ -90,7 +88,7 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, struct b
 
 		ret = q->drv->enter(q, need, w);
 		q->drv->reap(q);
-		if (likely(q->nr_done >= min))
+		if (q->nr_done >= min)
 			return q->nr_done || ret == -EINTR ? 0 : ret;
 		if (ret == -EINTR && w->interruptible)
 			return bk_err(EINTR, "interrupted by a signal");
@@ -102,31 +100,53 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, struct b
 	}
 }
 
-static inline int do_io(struct blkioq *q, struct blkio_completion *out, int min, int max,
-			struct timespec *timeout, struct bk_wait w)
+/* What follows the wait. */
+static inline int finish(struct blkioq *q, struct blkio_completion *out, int max)
+{
+	int n;
+
+	/* Stages and what found no room before: the device has something to do meanwhile. */
+	if (unlikely(q->backlog.head)) {
+		push_backlog(q);
+		q->drv->enter(q, 0, NULL);
+	}
+	n = bk_collect(q, out, max);
+	/* The caller sleeps on the fd next: it must know about what is left. */
+	if (unlikely(q->notify_on) && q->done.head)
+		eventfd_write(q->completion_fd, 1);
+	return n;
+}
+
+/* Any call: with timeout and signal mask, and also those that something is wrong with. */
+static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int min, int max,
+			   struct timespec *timeout, struct bk_wait w)
 {
 	struct deadline d = { .timeout = timeout };
 	int ret;
 
+	if (!q)
+		return bk_err(EINVAL, "q must not be NULL");
+	if (q->nr_dropped) {
+		unsigned n = q->nr_dropped;
+
+		/* They are gone; the caller learns it here, once. */
+		q->nr_dropped = 0;
+		return bk_err(ENOMEM, "out of memory: the last %u requests were not queued", n);
+	}
 	ret = check_args(q, out, min, max, timeout);
-	if (unlikely(ret < 0))
+	if (ret < 0)
 		return ret;
+	if (q->is_poll && w.interruptible && min > 0)
+		return bk_err(ENOTSUP, "blkioq_do_io_interruptible() cannot wait on poll queues; "
+			      "use blkioq_do_io()");
 	if (timeout) {
 		deadline_start(&d);
 		w.timeout = &d.left;
 	}
 
 	ret = wait_for(q, min, &d, &w);
-	/* Stages and what found no room before: the device has something to do meanwhile. */
-	if (unlikely(q->backlog.head)) {
-		push_backlog(q);
-		q->drv->enter(q, 0, &no_wait);
-	}
-	if (likely(ret >= 0))
-		ret = bk_collect(q, out, max);
-	/* The caller sleeps on the fd next: it must know about what is left. */
-	if (unlikely(q->notify_on && q->done.head))
-		eventfd_write(q->completion_fd, 1);
+	if (ret >= 0)
+		ret = finish(q, out, max);
 	if (timeout) {
 		deadline_update(&d);
 		*timeout = d.left;
@@ -134,35 +154,27 @@ static inline int do_io(struct blkioq *q, struct blkio_completion *out, int min,
 	return ret;
 }
 
-/* Requests that found no memory are gone; the caller learns it here, once. */
-static int report_dropped(struct blkioq *q)
-{
-	unsigned n = q->nr_dropped;
-
-	q->nr_dropped = 0;
-	return bk_err(ENOMEM, "out of memory: the last %u requests were not queued", n);
-}
-
 int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min, int max,
 		 struct timespec *timeout)
 {
-	if (unlikely(!q))
-		return bk_err(EINVAL, "q must not be NULL");
-	if (unlikely(q->nr_dropped))
-		return report_dropped(q);
-	return do_io(q, completions, min, max, timeout, no_wait);
+	int ret;
+
+	if (unlikely(!q || timeout || min < 0 || min > max || (max && !completions) ||
+		     (unsigned)min > q->outstanding || q->nr_dropped || q->backlog.head))
+		goto general;
+	ret = q->drv->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
+	q->drv->reap(q);
+	if (unlikely(ret < 0 || (unsigned)min > q->nr_done))
+		goto general;
+	return finish(q, completions, max);
+
+general:
+	return do_io(q, completions, min, max, timeout, (struct bk_wait){ 0 });
 }
 
 int blkioq_do_io_interruptible(struct blkioq *q, struct blkio_completion *completions, int min,
 			       int max, struct timespec *timeout, const sigset_t *sig)
 {
-	if (unlikely(!q))
-		return bk_err(EINVAL, "q must not be NULL");
-	if (unlikely(q->nr_dropped))
-		return report_dropped(q);
-	if (q->is_poll && min > 0)
-		return bk_err(ENOTSUP, "blkioq_do_io_interruptible() cannot wait on poll queues; "
-			      "use blkioq_do_io()");
 	return do_io(q, completions, min, max, timeout,
 		     (struct bk_wait){ .sigmask = sig, .interruptible = true });
 }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * io_uring, property "register-buffers": mapped memory regions as registered buffers, which the
+ * kernel pins once instead of for each O_DIRECT request.
+ *
+ * Each ring has its own table, which only its own thread may change. So mapping a region touches no
+ * ring: each queue brings its table up to date when it first meets a changed region table. What the
+ * kernel refuses to register (memlock limit, file-backed memory, over 1 GiB) is simply not in it.
+ */
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "io_uring_dev.h"
+
+#define SLOTS_MAX      1024
+#define BUFFER_LEN_MAX (1ULL << 30)
+
+void iou_buffers_init(struct iou_queue *q)
+{
+	struct iou_buffers *bufs = &q->buffers;
+	struct io_uring_rsrc_register reg = {
+		.nr = SLOTS_MAX,
+		.flags = IORING_RSRC_REGISTER_SPARSE, /* Linux 5.19 */
+	};
+
+	bufs->slot = calloc(SLOTS_MAX, sizeof(*bufs->slot));
+	bufs->snapshot = calloc(SLOTS_MAX, sizeof(*bufs->snapshot));
+	if (bufs->slot && bufs->snapshot &&
+	    uring_register(&q->ring, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) >= 0)
+		bufs->n = SLOTS_MAX;
+}
+
+void iou_buffers_exit(struct iou_queue *q)
+{
+	free(q->buffers.slot);
+	free(q->buffers.snapshot);
+}
+
+/* An empty iovec takes the slot's buffer away. */
+static bool update_slot(struct iou_queue *q, unsigned slot, const struct bk_region *r)
+{
+	struct iovec iov = { r ? (void *)r->addr : NULL, r ? r->len : 0 };
+	__u64 tag = 0;
+	struct io_uring_rsrc_update2 up = {
+		.offset = slot,
+		.data = (uintptr_t)&iov,
+		.tags = (uintptr_t)&tag,
+		.nr = 1,
+	};
+
+	return uring_register(&q->ring, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == 1;
+}
+
+static void set_slot(struct iou_queue *q, unsigned slot, const struct bk_region *r)
+{
+	struct bk_region *have = &q->buffers.slot[slot];
+
+	if (r && r->len <= BUFFER_LEN_MAX && update_slot(q, slot, r)) {
+		*have = *r;
+		return;
+	}
+	if (have->len)
+		update_slot(q, slot, NULL);
+	*have = (struct bk_region){ 0 };
+}
+
+static void mirror(struct iou_queue *q)
+{
+	struct iou_buffers *bufs = &q->buffers;
+	const struct bk_region *wanted[SLOTS_MAX] = { 0 };
+	uint64_t generation = bk_region_generation(q->q.b);
+	size_t n = bk_region_snapshot(q->q.b, bufs->snapshot, bufs->n);
+
+	for (size_t i = 0; i < n && i < bufs->n; i++) {
+		if (bufs->snapshot[i].slot < bufs->n)
+			wanted[bufs->snapshot[i].slot] = &bufs->snapshot[i];
+	}
+	for (unsigned i = 0; i < bufs->n; i++) {
+		const struct bk_region *r = wanted[i];
+		const struct bk_region *have = &bufs->slot[i];
+
+		if (r ? r->addr != have->addr || r->len != have->len : have->len != 0)
+			set_slot(q, i, r);
+	}
+	/* Read before the snapshot: a change in between is seen as one more. */
+	bufs->generation = generation;
+}
+
+int iou_buffers_find(struct iou_queue *q, const void *addr, size_t len)
+{
+	const struct bk_region *r;
+
+	if (!q->buffers.n)
+		return -1;
+	if (unlikely(q->buffers.generation != bk_region_generation(q->q.b)))
+		mirror(q);
+	r = bk_region_find(&q->q, addr, len);
+	if (!r || r->slot >= q->buffers.n)
+		return -1;
+	/* It may have been refused, or the region may be newer than the mirror. */
+	if (q->buffers.slot[r->slot].addr != r->addr || q->buffers.slot[r->slot].len != r->len)
+		return -1;
+	return r->slot;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * io_uring, the device's side: opening the file or block device, and what it can do, asked from
+ * statx(2), ioctls and sysfs.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "io_uring_dev.h"
+
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+
+#define DEFAULT_BLOCK_SIZE	  512
+#define OPTIMAL_BUF_ALIGNMENT	  4096
+#define DEFAULT_OPTIMAL_ALIGNMENT 4096
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static int open_path(const struct iou_dev *d)
+{
+	int flags = O_CLOEXEC | (d->b.read_only ? O_RDONLY : O_RDWR) | (d->direct ? O_DIRECT : 0);
+	/* O_NONBLOCK: a FIFO must not keep us waiting for its other end. */
+	int fd = open(d->path, flags | O_NONBLOCK);
+
+	if (fd < 0)
+		return bk_err(errno, "cannot open \"%s\" %s%s: %m", d->path,
+			      d->b.read_only ? "for reading" : "for reading and writing",
+			      d->direct ? " with O_DIRECT" : "");
+	if (fcntl(fd, F_SETFL, flags & O_DIRECT) < 0) {
+		int err = errno;
+
+		close(fd);
+		return bk_err(err, "cannot set the flags of \"%s\": %s", d->path, strerror(err));
+	}
+	return fd;
+}
+
+/* Property "direct" asks for O_DIRECT on a given fd, and reports it where it is there already. */
+static int adopt_fd(struct iou_dev *d)
+{
+	int flags = fcntl(d->fd, F_GETFL);
+
+	if (flags < 0)
+		return bk_err(errno, "property \"fd\" is %d: %m", d->fd);
+	if (flags & O_PATH)
+		return bk_err(EBADF, "property \"fd\" (%d) was opened with O_PATH, which cannot do "
+			      "I/O", d->fd);
+	if ((flags & O_ACCMODE) == O_WRONLY ||
+	    ((flags & O_ACCMODE) == O_RDONLY && !d->b.read_only))
+		return bk_err(EBADF, "property \"fd\" (%d) is not open for %s", d->fd,
+			      (flags & O_ACCMODE) == O_WRONLY ?
+				      "reading" :
+				      "writing; set property read-only");
+	if (d->direct && !(flags & O_DIRECT) && fcntl(d->fd, F_SETFL, flags | O_DIRECT) < 0)
+		return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", d->fd);
+	if (flags & O_DIRECT)
+		d->direct = true;
+	return d->fd;
+}
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+static bool sysfs_number(dev_t dev, const char *name, uint64_t *val)
+{
+	unsigned long long v;
+	char path[128];
+	FILE *f;
+	bool ok;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(dev), minor(dev), name);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	ok = fscanf(f, "%llu", &v) == 1;
+	fclose(f);
+	if (ok)
+		*val = v;
+	return ok;
+}
+
+/* An attribute of the queue of a block device, or of the disk that it is a partition of. */
+static uint64_t queue_attr(dev_t dev, const char *name, uint64_t otherwise)
+{
+	char path[64];
+	uint64_t val;
+
+	snprintf(path, sizeof(path), "../queue/%s", name);
+	return sysfs_number(dev, path + 3, &val) || sysfs_number(dev, path, &val) ? val : otherwise;
+}
+
+/* Keeps what we do not understand from becoming an impossible property. */
+static int block_size_or(uint64_t n, int otherwise)
+{
+	return is_power_of_2(n) && n <= (1 << 30) ? (int)n : otherwise;
+}
+
+/* O_DIRECT's needs: STATX_DIOALIGN (Linux 6.1), else the logical block size. */
+static void direct_alignment(struct iou_dev *d, int fd, dev_t dev)
+{
+	struct bk_limits *l = &d->b.lim;
+	int block = block_size_or(queue_attr(dev, "logical_block_size", 0), DEFAULT_BLOCK_SIZE);
+
+	l->request_alignment = block;
+	l->buf_alignment = block;
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    (stx.stx_mask & STATX_DIOALIGN) && stx.stx_dio_offset_align) {
+		l->request_alignment = block_size_or(stx.stx_dio_offset_align, block);
+		l->buf_alignment = block_size_or(stx.stx_dio_mem_align, block);
+	}
+#endif
+}
+
+static void common_limits(struct iou_dev *d, dev_t dev)
+{
+	struct bk_limits *l = &d->b.lim;
+
+	l->ops = BK_OPS_BLOCK;
+	l->max_segments = IOV_MAX;
+	l->optimal_buf_alignment = OPTIMAL_BUF_ALIGNMENT;
+	l->optimal_io_alignment = block_size_or(queue_attr(dev, "physical_block_size", 0),
+						DEFAULT_OPTIMAL_ALIGNMENT);
+	if (l->optimal_io_alignment < l->request_alignment)
+		l->optimal_io_alignment = l->request_alignment;
+	l->optimal_io_size = min_u64(queue_attr(dev, "optimal_io_size", 0), INT_MAX);
+	if (l->optimal_io_size % l->optimal_io_alignment)
+		l->optimal_io_size = 0;
+	l->mem_region_alignment = l->buf_alignment;
+	l->end = INT64_MAX; /* the kernel knows */
+	l->takes_fua_write = true;
+	/* Polling bypasses the page cache, so only O_DIRECT I/O is ever polled. */
+	l->supports_poll_queues = d->direct && queue_attr(dev, "io_poll", 0) == 1;
+}
+
+static void block_limits(struct iou_dev *d, dev_t dev)
+{
+	struct bk_limits *l = &d->b.lim;
+	uint64_t granularity = queue_attr(dev, "discard_granularity", 0);
+	uint64_t offset = 0;
+
+	l->discard_alignment = granularity && granularity <= INT_MAX ? (int)granularity :
+								       l->request_alignment;
+	sysfs_number(dev, "discard_alignment", &offset);
+	l->discard_alignment_offset = min_u64(offset, INT_MAX);
+	l->supports_fua_natively = queue_attr(dev, "fua", 0) == 1;
+}
+
+static void file_limits(struct iou_dev *d, int fd)
+{
+	struct bk_limits *l = &d->b.lim;
+	struct statfs fs;
+
+	l->discard_alignment = l->request_alignment;
+	l->can_grow = true;
+	l->zero_fill_eof = true;
+	/* FUSE's page cache drops RWF_DSYNC: a flush must follow instead. */
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC)
+		l->takes_fua_write = false;
+}
+
+static int check_block_device(const struct iou_dev *d, int fd)
+{
+	int read_only = 0;
+
+	if (!d->b.read_only && ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
+		return bk_err(EROFS, "the block device is read-only; set property read-only");
+	return 0;
+}
+
+static int find_limits(struct iou_dev *d, int fd)
+{
+	struct bk_limits *l = &d->b.lim;
+	struct stat st;
+	dev_t dev;
+	int ret;
+
+	if (fstat(fd, &st) < 0)
+		return bk_err(errno, "cannot stat the device: %m");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return bk_err(EINVAL, "%s is neither a regular file nor a block device",
+			      d->path ? d->path : "property \"fd\"");
+	d->is_block_device = S_ISBLK(st.st_mode);
+	if (d->is_block_device) {
+		ret = check_block_device(d, fd);
+		if (ret < 0)
+			return ret;
+	}
+
+	dev = d->is_block_device ? st.st_rdev : st.st_dev;
+	if (d->direct)
+		direct_alignment(d, fd, dev);
+	else
+		l->request_alignment = l->buf_alignment = 1;
+	common_limits(d, dev);
+	if (d->is_block_device)
+		block_limits(d, dev);
+	else
+		file_limits(d, fd);
+	return 0;
+}
+
+/* ---- Connect ------------------------------------------------------------------------------ */
+
+int iou_connect(struct blkio *b)
+{
+	struct iou_dev *d = container_of(b, struct iou_dev, b);
+	bool direct = d->direct;
+	int fd, ret;
+
+	if (!d->path && d->fd < 0)
+		return bk_err(EINVAL, "set property \"path\" or \"fd\" before blkio_connect()");
+	if (d->path && d->fd >= 0)
+		return bk_err(EINVAL, "properties \"path\" (\"%s\") and \"fd\" (%d) are both set; "
+			      "set one of them", d->path, d->fd);
+
+	fd = d->path ? open_path(d) : adopt_fd(d);
+	if (fd < 0)
+		return fd;
+	ret = find_limits(d, fd);
+	if (ret < 0) {
+		if (d->path)
+			close(fd);
+		d->direct = direct;
+		return ret;
+	}
+	d->fd = fd;
+	return 0;
+}
+
+void iou_close(struct blkio *b)
+{
+	struct iou_dev *d = container_of(b, struct iou_dev, b);
+
+	/* Until connected, the fd is the caller's. */
+	if (b->state != BK_CREATED)
+		close(d->fd);
+}
+
+int iou_capacity(struct blkio *b, uint64_t *bytes)
+{
+	const struct iou_dev *d = container_of(b, struct iou_dev, b);
+	struct stat st;
+
+	if (d->is_block_device) {
+		if (ioctl(d->fd, BLKGETSIZE64, bytes) < 0)
+			return bk_err(errno, "cannot read the size of the block device: %m");
+		return 0;
+	}
+	if (fstat(d->fd, &st) < 0)
+		return bk_err(errno, "cannot read the size of the file: %m");
+	*bytes = st.st_size;
+	return 0;
+}
