@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The fio engine: what its files share. It knows blkio.h and fio's headers, never the core.
+ *
+ *   engine.c   the hook table and get_ioengine(), fio's way in
+ *   compat.c   is this the fio that we were built for?
+ *   options.c  the options of a job
+ *   job.c      setup, init, post_init, cleanup: the life of a job
+ *   target.c   from a job's options to an open device
+ *   share.c    one open device for all threads that use it, one queue for each
+ *   buffers.c  memory for a job's I/O
+ *   io.c       queue, commit, getevents, event: the path of every I/O
+ *   file.c     files as fio sees them: layout, cache invalidation
+ *   zones.c    zoned devices
+ *
+ * All of fio's symbols are weak: programs that are not fio use the library without them.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fio.h>
+
+#include "blkio.h"
+
+#pragma weak __fio_option_is_set
+#pragma weak fio_gettime
+#pragma weak fio_options
+#pragma weak fio_version_string
+#pragma weak io_u_mark_submit
+#pragma weak log_err
+#pragma weak log_info
+#pragma weak read_only
+
+#define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
+/* ---- Options (options.c) ------------------------------------------------------------------ */
+
+enum wait_mode { WAIT_BLOCK, WAIT_EVENTFD, WAIT_LOOP };
+
+struct engine_options {
+	void *td; /* fio's; also, no option may be at offset 0 */
+	char *driver;
+	char *path;
+	char *pre_connect_props;
+	char *pre_start_props;
+	int num_entries;
+	int queue_size;
+	unsigned int hipri;
+	unsigned int vectored;
+	unsigned int write_zeroes_on_trim;
+	unsigned int wait_mode; /* enum wait_mode */
+	unsigned int force_completion_fd;
+};
+
+extern struct fio_option bkf_options[];
+
+/* ---- The hook table (engine.c) and the self-check (compat.c) ------------------------------- */
+
+extern struct ioengine_ops bkf_ops;
+
+/* Says why on stderr when it is not. */
+bool bkf_fio_is_compatible(void);
+
+/* ---- Targets (target.c): what a job opens, and how ----------------------------------------- */
+
+struct target_options {
+	char *driver;
+	char *path; /* NULL: the properties say it, or the driver needs none */
+	char *pre_connect_props;
+	char *pre_start_props;
+	int num_entries, queue_size; /* 0: at least depth */
+	int depth;
+	bool path_is_filename; /* from filename=, which drivers without a path may ignore */
+	bool direct;
+	bool read_only;
+};
+
+/* Fill in *o from the job's options. Ends with bkf_target_options_free(), also after an error. */
+int bkf_target_options_init(struct target_options *o, struct thread_data *td);
+void bkf_target_options_free(struct target_options *o);
+
+/*
+ * Create and connect. The caller sets the number of queues, then bkf_target_start()s it. Errors
+ * are reported to fio as td's.
+ */
+struct blkio *bkf_target_connect(const struct target_options *o, struct thread_data *td);
+
+/* Give b queues of both kinds, and start it. */
+int bkf_target_start(struct blkio *b, int queues, int poll_queues, struct thread_data *td);
+
+/* The value of a property, or of the fallback where the driver has no such property. */
+bool bkf_get_bool(struct blkio *b, const char *name, bool fallback);
+uint64_t bkf_get_number(struct blkio *b, const char *name, uint64_t fallback);
+
+/* ---- Sharing (share.c) --------------------------------------------------------------------- */
+
+struct target;
+
+/* A queue for one thread. */
+struct queue_slot {
+	struct blkioq *q;
+	int index;
+	bool poll;
+	bool abandoned; /* requests are still in flight: nobody may have it next */
+};
+
+/*
+ * The target for these options: with share, the one of another job in this process with the same
+ * ones, else a new one. Takes *o over. The numbers of queues are what the job is going to take.
+ */
+struct target *bkf_target_get(struct target_options *o, bool share, int queues, int poll_queues);
+void bkf_target_put(struct target *t);
+const struct target_options *bkf_target_options(const struct target *t);
+
+/* The device of the target, opened for its first user. Every attach ends with a detach. */
+struct blkio *bkf_target_attach(struct target *t, struct thread_data *td);
+void bkf_target_detach(struct target *t);
+
+/* A queue that no other thread uses. */
+int bkf_target_take_queue(struct target *t, struct queue_slot *slot, bool poll,
+			  struct thread_data *td);
+void bkf_target_return_queue(struct target *t, struct queue_slot *slot);
+
+/* Calls on the shared device itself, rather than on a queue, exclude each other. */
+void bkf_target_lock(void);
+void bkf_target_unlock(void);
+
+/* ---- Jobs (job.c) -------------------------------------------------------------------------- */
+
+struct job {
+	/* used for every I/O */
+	struct blkioq *q;
+	struct blkio_completion *completions; /* iodepth of them */
+	struct iovec *iovecs;		      /* one per io_u; NULL: plain reads and writes */
+	uint32_t write_flags;		      /* BLKIO_REQ_FUA for synchronous writes */
+	unsigned int submitting;	      /* handed to the queue since the last submission */
+	bool stamps;			      /* fio wants issue times */
+	bool may_defer;			      /* commit may leave the submission to getevents */
+	bool waits_always;		      /* getevents follows each commit */
+	bool zeroes_on_trim;
+	enum wait_mode wait_mode;
+	int completion_fd; /* WAIT_EVENTFD */
+	/* the rest */
+	const char *path; /* the target's; NULL when there is none that we know of */
+	struct target *target;
+	struct blkio *b;
+	struct queue_slot slot;
+	struct queue_slot zone_slot; /* q NULL until the first zone operation */
+	struct blkio_mem_region region;
+	void *plain_memory;
+	size_t plain_size;
+};
+
+int bkf_setup(struct thread_data *td);
+int bkf_init(struct thread_data *td);
+int bkf_post_init(struct thread_data *td);
+void bkf_cleanup(struct thread_data *td);
+
+/* Report an error as the job's: in the log, and as its exit status. Returns err (negative). */
+int bkf_fail(struct thread_data *td, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4), cold));
+
+/* The same for a libblkio call that returned err, with its message. */
+int bkf_fail_call(struct thread_data *td, int err, const char *call) __attribute__((cold));
+
+/* ---- Buffers (buffers.c) ------------------------------------------------------------------- */
+
+int bkf_iomem_alloc(struct thread_data *td, size_t size);
+void bkf_iomem_free(struct thread_data *td);
+
+/* Map memory that fio allocated itself (mem=, where this fio lets engines have that). */
+int bkf_map_foreign_memory(struct thread_data *td);
+
+/* ---- I/O (io.c) ---------------------------------------------------------------------------- */
+
+enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u);
+int bkf_commit(struct thread_data *td);
+int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
+		  const struct timespec *timeout);
+struct io_u *bkf_event(struct thread_data *td, int event);
+#ifdef BKF_ERRDETAILS_HAS_TD
+char *bkf_errdetails(struct thread_data *td, struct io_u *io_u);
+#else
+char *bkf_errdetails(struct io_u *io_u);
+#endif
+
+/* ---- Files (file.c) ------------------------------------------------------------------------ */
+
+/* Make the files of td's job fit what is opened. */
+int bkf_prepare_file(struct thread_data *td, const struct target_options *o);
+
+int bkf_open_file(struct thread_data *td, struct fio_file *f);
+int bkf_close_file(struct thread_data *td, struct fio_file *f);
+int bkf_invalidate(struct thread_data *td, struct fio_file *f);
+
+/* ---- Zones (zones.c) ----------------------------------------------------------------------- */
+
+int bkf_get_zoned_model(struct thread_data *td, struct fio_file *f, enum zbd_zoned_model *model);
+int bkf_report_zones(struct thread_data *td, struct fio_file *f, uint64_t offset,
+		     struct zbd_zone *zones, unsigned int nr_zones);
+int bkf_reset_wp(struct thread_data *td, struct fio_file *f, uint64_t offset, uint64_t length);
+int bkf_get_max_open_zones(struct thread_data *td, struct fio_file *f, unsigned int *max);
+#ifdef BKF_HAS_MAX_ACTIVE_ZONES
+int bkf_get_max_active_zones(struct thread_data *td, struct fio_file *f, unsigned int *max);
+#endif
+#ifdef BKF_HAS_FINISH_ZONE
+int bkf_finish_zone(struct thread_data *td, struct fio_file *f, uint64_t offset, uint64_t length);
+#endif
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The path of every I/O: queue() -> commit() -> getevents() -> event().
+ *
+ * queue() only hands the request to libblkio. commit() submits it, unless fio is about to call
+ * getevents(): then submitting and waiting are one system call there. user_data is the io_u, and
+ * completions are read where libblkio wrote them.
+ */
+#include <poll.h>
+
+#include "engine.h"
+
+/* The message of the failed request that event() returned last, for errdetails(). */
+static __thread const char *failure;
+
+/* ---- Submission ---------------------------------------------------------------------------- */
+
+/*
+ * Completion latency counts from the moment that libblkio gets the request, whether it is then
+ * submitted alone, in a batch, or together with the wait.
+ */
+static inline void stamp(struct thread_data *td, struct io_u *io_u)
+{
+	fio_gettime(&io_u->issue_time, NULL);
+	if (fio_unlikely(td->o.read_iolog_file))
+		td->last_issue = io_u->issue_time;
+}
+
+static inline struct iovec *one_segment(struct job *job, struct io_u *io_u)
+{
+	struct iovec *iov = &job->iovecs[io_u->index];
+
+	*iov = (struct iovec){ .iov_base = io_u->xfer_buf, .iov_len = io_u->xfer_buflen };
+	return iov;
+}
+
+static inline void queue_read(struct job *job, struct io_u *io_u)
+{
+	if (job->iovecs)
+		blkioq_readv(job->q, io_u->offset, one_segment(job, io_u), 1, io_u, 0);
+	else
+		blkioq_read(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u, 0);
+}
+
+static inline void queue_write(struct job *job, struct io_u *io_u)
+{
+	if (job->iovecs)
+		blkioq_writev(job->q, io_u->offset, one_segment(job, io_u), 1, io_u,
+			      job->write_flags);
+	else
+		blkioq_write(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u,
+			     job->write_flags);
+}
+
+static void queue_trim(struct job *job, struct io_u *io_u)
+{
+	if (job->zeroes_on_trim)
+		blkioq_write_zeroes(job->q, io_u->offset, io_u->xfer_buflen, io_u,
+				    job->write_flags);
+	else
+		blkioq_discard(job->q, io_u->offset, io_u->xfer_buflen, io_u, 0);
+}
+
+enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u)
+{
+	struct job *job = td->io_ops_data;
+
+	if (job->stamps)
+		stamp(td, io_u);
+	switch (io_u->ddir) {
+	case DDIR_READ:
+		queue_read(job, io_u);
+		break;
+	case DDIR_WRITE:
+		queue_write(job, io_u);
+		break;
+	case DDIR_TRIM:
+		queue_trim(job, io_u);
+		break;
+	case DDIR_SYNC:
+	case DDIR_DATASYNC:
+	case DDIR_SYNC_FILE_RANGE:
+		blkioq_flush(job->q, io_u, 0);
+		break;
+	default:
+		io_u->error = ENOTSUP;
+		return FIO_Q_COMPLETED;
+	}
+	job->submitting++;
+	return FIO_Q_QUEUED;
+}
+
+/* Whether fio's next call is a getevents() that waits. */
+static inline bool wait_follows(struct thread_data *td, const struct job *job)
+{
+	if (!job->may_defer)
+		return false;
+	if (io_u_qempty(&td->io_u_freelist) || job->waits_always)
+		return true;
+	return td->o.latency_target && td->cur_depth >= td->latency_qd;
+}
+
+static inline void count_submission(struct thread_data *td, struct job *job)
+{
+	if (job->submitting)
+		io_u_mark_submit(td, job->submitting);
+	job->submitting = 0;
+}
+
+int bkf_commit(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	int ret;
+
+	/* Nothing queued: called on the way into getevents(), which submits. */
+	if (!td->io_u_queued || wait_follows(td, job))
+		return 0;
+	ret = blkioq_do_io(job->q, NULL, 0, 0, NULL);
+	if (ret < 0)
+		return bkf_fail_call(td, ret, "blkioq_do_io");
+	count_submission(td, job);
+	return 0;
+}
+
+/* ---- Completion ---------------------------------------------------------------------------- */
+
+static bool timed_out(const struct timespec *start, const struct timespec *timeout)
+{
+	struct timespec now;
+	int64_t spent, allowed = timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	spent = (now.tv_sec - start->tv_sec) * 1000000000LL + now.tv_nsec - start->tv_nsec;
+	return spent >= allowed;
+}
+
+/* Sleep until the eventfd says that there is something to reap. */
+static int await_completion_fd(const struct job *job, const struct timespec *timeout)
+{
+	struct pollfd pfd = { .fd = job->completion_fd, .events = POLLIN };
+	uint64_t events;
+	int ret;
+
+	if (timeout) {
+		ret = ppoll(&pfd, 1, timeout, NULL);
+		if (ret <= 0)
+			return ret < 0 && errno != EINTR ? -errno : 0;
+	}
+	if (read(job->completion_fd, &events, sizeof(events)) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
+}
+
+/* WAIT_EVENTFD and WAIT_LOOP: take what there is until it is enough. */
+static int collect(struct job *job, unsigned int min, unsigned int max,
+		   const struct timespec *timeout)
+{
+	struct timespec start;
+	unsigned int n = 0;
+	int ret;
+
+	if (timeout)
+		clock_gettime(CLOCK_MONOTONIC, &start);
+	for (;;) {
+		ret = blkioq_do_io(job->q, job->completions + n, 0, max - n, NULL);
+		if (ret < 0)
+			return n ? (int)n : ret;
+		n += ret;
+		if (n >= min || (timeout && timed_out(&start, timeout)))
+			return n;
+		if (job->wait_mode != WAIT_EVENTFD)
+			continue;
+		ret = await_completion_fd(job, timeout);
+		if (ret < 0)
+			return n ? (int)n : ret;
+	}
+}
+
+/* WAIT_BLOCK: libblkio waits. */
+static int block(struct job *job, unsigned int min, unsigned int max,
+		 const struct timespec *timeout)
+{
+	struct timespec left;
+	int ret;
+
+	if (!timeout || !min)
+		return blkioq_do_io(job->q, job->completions, min, max, NULL);
+	left = *timeout;
+	ret = blkioq_do_io(job->q, job->completions, min, max, &left);
+	if (ret == -ETIME)
+		ret = blkioq_do_io(job->q, job->completions, 0, max, NULL);
+	return ret;
+}
+
+int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
+		  const struct timespec *timeout)
+{
+	struct job *job = td->io_ops_data;
+	int ret;
+
+	max = min(max, td->o.iodepth);
+	if (job->wait_mode == WAIT_BLOCK)
+		ret = block(job, min, max, timeout);
+	else
+		ret = collect(job, min, max, timeout);
+	if (fio_unlikely(ret < 0))
+		return bkf_fail_call(td, ret, "blkioq_do_io");
+	count_submission(td, job);
+	return ret;
+}
+
+struct io_u *bkf_event(struct thread_data *td, int event)
+{
+	struct job *job = td->io_ops_data;
+	const struct blkio_completion *c = &job->completions[event];
+	struct io_u *io_u = c->user_data;
+
+	if (fio_unlikely(c->ret)) {
+		io_u->error = -c->ret;
+		failure = c->error_msg;
+	}
+	return io_u;
+}
+
+/* fio prints and frees this after its own words on the failed io_u that event() just returned. */
+#ifdef BKF_ERRDETAILS_HAS_TD
+char *bkf_errdetails(struct thread_data *td, struct io_u *io_u)
+#else
+char *bkf_errdetails(struct io_u *io_u)
+#endif
+{
+	char *text;
+
+	if (asprintf(&text, "libblkio: %s", failure ? failure : strerror(io_u->error)) < 0)
+		text = NULL;
+	return text;
+}
