@@ -116,11 +116,15 @@ static int check_queue_counts(const struct blkio *b)
 	int64_t total = (int64_t)b->num_queues + b->num_poll_queues;
 
 	if (!total && !b->drv->can_add_queues)
-		return bk_err(EINVAL, "driver %s needs at least one queue: set num-queues or "
-			      "num-poll-queues", b->drv->name);
+		return bk_err(EINVAL,
+			      "driver %s needs at least one queue: set num-queues or "
+			      "num-poll-queues",
+			      b->drv->name);
 	if (b->num_poll_queues && !b->lim.supports_poll_queues)
-		return bk_err(EINVAL, "num-poll-queues is %d but this device does not support poll "
-			      "queues", b->num_poll_queues);
+		return bk_err(EINVAL,
+			      "num-poll-queues is %d but this device does not support poll "
+			      "queues",
+			      b->num_poll_queues);
 	if (total > b->lim.max_queues)
 		return bk_err(EINVAL, "num-queues + num-poll-queues is %lld but max-queues is %d",
 			      (long long)total, b->lim.max_queues);
@@ -201,8 +205,10 @@ struct blkioq *blkio_get_poll_queue(struct blkio *b, int index)
 static int add_queue(struct blkio *b, struct bk_queue_table *t)
 {
 	if (!b->drv->can_add_queues)
-		return bk_err(ENOTSUP, "driver %s cannot add queues after start; set num-queues "
-			      "before it", b->drv->name);
+		return bk_err(ENOTSUP,
+			      "driver %s cannot add queues after start; set num-queues "
+			      "before it",
+			      b->drv->name);
 	if (b->state != BK_STARTED)
 		return bk_err(EBUSY, "cannot add a queue: the instance is not started");
 	if (table_count(&b->queues) + table_count(&b->poll_queues) >= b->lim.max_queues)

@@ -15,6 +15,20 @@ extern const struct bk_prop bk_common_props[];
 bool bk_is_utf8(const char *s);
 void bk_free_props(struct blkio *b);
 
+/* region.c: the table; what changes it is called under the lock of mem.c */
+int bk_regions_init(struct blkio *b);
+void bk_regions_exit(struct blkio *b);
+/* Room for one more, and its slot, which is given back by release() or erase(). */
+int bk_region_reserve(struct blkio *b, uint32_t *slot);
+void bk_region_release(struct blkio *b, uint32_t slot);
+void bk_region_insert(struct blkio *b, const struct bk_region *region);
+void bk_region_erase(struct blkio *b, const struct bk_region *region);
+size_t bk_region_count(const struct blkio *b);
+/* The last region that starts at or below addr, and the one after it; NULL when there is none. */
+struct bk_region_pair {
+	const struct bk_region *below, *above;
+} bk_region_neighbours(const struct blkio *b, uintptr_t addr);
+
 /* mem.c */
 int bk_mem_init(struct blkio *b);
 void bk_mem_exit(struct blkio *b);
@@ -25,6 +39,8 @@ int bk_mem_zeroes(struct blkio *b, void **buf, size_t *len);
 /* *qp is left alone on failure. */
 int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp);
 void bk_queue_free(struct blkioq *q);
+/* Get memory for more requests onto q->free. */
+bool bk_add_requests(struct blkioq *q);
 /* Offer the backlog to the driver; returns how many requests left it. */
 unsigned bk_feed(struct blkioq *q);
 /* Move up to max requests from the done list to the caller. */

@@ -67,8 +67,8 @@ enum {
  * device's cookie where the device is trusted (the kernel), and as index into private tables else.
  *
  * Most requests read or write one buffer and succeed. What is the same for all of those is not set
- * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg and ret 0. Whoever
- * changes any of that sets special, and collecting the completion puts it back.
+ * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg and
+ * ret 0. Whoever changes any of that sets special, and collecting the completion puts it back.
  */
 struct bk_req {
 	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
@@ -82,10 +82,10 @@ struct bk_req {
 	int64_t expect;
 	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
 	int iovcnt;
-	uint8_t op;	 /* enum bk_op */
-	bool special;	 /* core only */
-	uint8_t flags;	 /* BLKIO_REQ_* | BK_REQ_* */
-	uint8_t stage;	 /* core only: the stages that follow */
+	uint8_t op;		/* enum bk_op */
+	bool special;		/* core only */
+	uint8_t flags;		/* BLKIO_REQ_* | BK_REQ_* */
+	uint8_t stage;		/* core only: the stages that follow */
 	struct iovec *iov_copy; /* core only: segments that are not the caller's */
 	/* -- second cache line -- */
 	struct iovec one; /* the segment of blkioq_read() and blkioq_write() */
@@ -119,7 +119,7 @@ struct bk_limits {
 	uint64_t max_write_zeroes_len;
 	uint64_t max_discard_len;
 	int discard_alignment, discard_alignment_offset; /* any number */
-	uint64_t end; /* requests end at or before this offset; INT64_MAX: the device checks */
+	uint64_t end;	/* requests end at or before this offset; INT64_MAX: the device checks */
 	int max_queues; /* including poll queues */
 	uint64_t max_mem_regions;
 	uint64_t mem_region_alignment;
@@ -192,16 +192,6 @@ struct bk_region_hit {
 	uint64_t generation;
 };
 
-/*
- * Find the mapped region that holds [addr, addr + len). NULL when there is none: the request
- * touches unmapped memory or crosses the end of a region. Takes no lock; another thread may map
- * and unmap other regions meanwhile. The result is valid until the next call on the same queue.
- */
-const struct bk_region *bk_region_find(struct blkioq *q, const void *addr, size_t len);
-
-/* Changes with every map and unmap, for drivers that mirror the table. */
-uint64_t bk_region_generation(const struct blkio *b);
-
 /* Copy up to max mapped regions to out; returns how many there are. */
 size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max);
 
@@ -251,8 +241,8 @@ struct bk_driver {
 	 *         full. (Nothing is returned so that the call is the last thing the core does.)
 	 * enter:  show the device all that was submitted; then, if wait_nr > 0, sleep until
 	 *         wait_nr requests (or all in flight, if fewer) can be reaped. May return early.
-	 *         w may be NULL. 0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
-	 * reap:   bk_complete() every request that the device has finished. Never sleeps.
+	 *         w may be NULL. 0, -ETIME, -EINTR or, when the queue is beyond use, another
+	 * -errno. reap:   bk_complete() every request that the device has finished. Never sleeps.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
@@ -265,7 +255,8 @@ struct bk_driver {
 
 /* ---- Base structs ------------------------------------------------------------------------- */
 
-struct bk_mem; /* core/mem.c */
+struct bk_mem;		/* core/mem.c */
+struct bk_region_table; /* core/region.c */
 
 struct blkio {
 	const struct bk_driver *drv;
@@ -275,6 +266,8 @@ struct blkio {
 	bool read_only;
 	int num_queues, num_poll_queues;
 	/* core only */
+	uint64_t region_seq; /* generation of the region table; odd while it changes */
+	struct bk_region_table *regions;
 	struct bk_mem *mem;
 	struct bk_queue_table {
 		struct blkioq **q;
@@ -304,6 +297,35 @@ struct blkioq {
 	struct bk_region_hit hit;
 	struct bk_chunk *chunks;
 };
+
+/* ---- Memory look-up, for drivers ---------------------------------------------------------- */
+
+const struct bk_region *bk_region_find_slow(struct blkioq *q, uintptr_t addr, size_t len);
+
+static inline bool bk_region_holds(const struct bk_region *r, uintptr_t addr, size_t len)
+{
+	return addr - r->addr < r->len && len <= r->len - (addr - r->addr);
+}
+
+/* Changes with every map and unmap, for drivers that mirror the table. */
+static inline uint64_t bk_region_generation(const struct blkio *b)
+{
+	/* Acquire: what is read of the table is no older than this. */
+	return __atomic_load_n(&b->region_seq, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Find the mapped region that holds [addr, addr + len). NULL when there is none: the request
+ * touches unmapped memory or crosses the end of a region. Takes no lock; another thread may map
+ * and unmap other regions meanwhile. The result is valid until the next call on the same queue.
+ */
+static inline const struct bk_region *bk_region_find(struct blkioq *q, const void *addr, size_t len)
+{
+	if (likely(q->hit.generation == bk_region_generation(q->b) &&
+		   bk_region_holds(&q->hit.region, (uintptr_t)addr, len)))
+		return &q->hit.region;
+	return bk_region_find_slow(q, (uintptr_t)addr, len);
+}
 
 /* ---- Completion, for drivers -------------------------------------------------------------- */
 

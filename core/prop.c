@@ -29,7 +29,9 @@ static int find_prop(struct blkio *b, const char *name, const void *value,
 
 	if (!b || !name || !value)
 		return bk_err(EINVAL, "%s must not be NULL",
-			      !b ? "b" : !name ? "property name" : "property value");
+			      !b      ? "b"
+			      : !name ? "property name"
+				      : "property value");
 	p = table_find(b->drv->props, name);
 	if (!p)
 		p = table_find(bk_common_props, name);

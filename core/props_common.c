@@ -42,8 +42,8 @@ const struct bk_prop bk_common_props[] = {
 	  BK_GET_CONNECTED, BK_SET_NEVER, .get = get_capacity },
 	{ "max-queues", "The largest number of queues, poll queues included.", BK_INT,
 	  BK_GET_TOPOLOGY, BK_SET_NEVER, LIMIT(max_queues) },
-	{ "num-queues", "How many queues blkio_start() makes; 1 by default.", BK_INT,
-	  BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(num_queues), .check = check_not_negative },
+	{ "num-queues", "How many queues blkio_start() makes; 1 by default.", BK_INT, BK_GET_ALWAYS,
+	  BK_SET_CONNECTED, FIELD(num_queues), .check = check_not_negative },
 	{ "num-poll-queues", "How many poll queues blkio_start() makes; 0 by default.", BK_INT,
 	  BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(num_poll_queues), .check = check_not_negative },
 	{ "supports-poll-queues", "Whether this device can have poll queues.", BK_BOOL,
@@ -51,48 +51,63 @@ const struct bk_prop bk_common_props[] = {
 
 	{ "max-mem-regions", "The largest number of mapped memory regions.", BK_UINT64,
 	  BK_GET_TOPOLOGY, BK_SET_NEVER, LIMIT(max_mem_regions) },
-	{ "may-pin-mem-regions", "Whether mapped pages may be pinned, so that "
-	  "madvise(MADV_DONTNEED) has no effect on them.", BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER,
-	  LIMIT(may_pin_mem_regions) },
-	{ "mem-region-alignment", "What the address and length of memory regions must be a "
-	  "multiple of, in bytes.", BK_UINT64, BK_GET_LIMIT, BK_SET_NEVER,
-	  LIMIT(mem_region_alignment) },
+	{ "may-pin-mem-regions",
+	  "Whether mapped pages may be pinned, so that "
+	  "madvise(MADV_DONTNEED) has no effect on them.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(may_pin_mem_regions) },
+	{ "mem-region-alignment",
+	  "What the address and length of memory regions must be a "
+	  "multiple of, in bytes.",
+	  BK_UINT64, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(mem_region_alignment) },
 	{ "needs-mem-regions", "Whether buffers must lie in mapped memory regions.", BK_BOOL,
 	  BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(needs_mem_regions) },
 	{ "needs-mem-region-fd", "Whether memory regions must have a file descriptor.", BK_BOOL,
 	  BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(needs_mem_region_fd) },
 
-	{ "optimal-io-alignment", "The alignment of start and length in bytes at which requests "
-	  "are fastest.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_io_alignment) },
-	{ "optimal-io-size", "The request length in bytes at which throughput is highest; 0 if "
-	  "unknown.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_io_size) },
-	{ "request-alignment", "What the start and length of every request must be a multiple "
-	  "of, in bytes.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(request_alignment) },
+	{ "optimal-io-alignment",
+	  "The alignment of start and length in bytes at which requests "
+	  "are fastest.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_io_alignment) },
+	{ "optimal-io-size",
+	  "The request length in bytes at which throughput is highest; 0 if "
+	  "unknown.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_io_size) },
+	{ "request-alignment",
+	  "What the start and length of every request must be a multiple "
+	  "of, in bytes.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(request_alignment) },
 	{ "flush-needed", "Whether written data needs a flush to be on stable storage.", BK_BOOL,
 	  BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(flush_needed) },
 
-	{ "buf-alignment", "What the addresses of buffers and the lengths of their segments must "
-	  "be a multiple of, in bytes.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER,
-	  LIMIT(buf_alignment) },
-	{ "can-grow", "Whether writes past the end extend the device and reads there give "
-	  "zeroes.", BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(can_grow) },
+	{ "buf-alignment",
+	  "What the addresses of buffers and the lengths of their segments must "
+	  "be a multiple of, in bytes.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(buf_alignment) },
+	{ "can-grow",
+	  "Whether writes past the end extend the device and reads there give "
+	  "zeroes.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(can_grow) },
 	{ "max-segments", "The largest iovcnt of a request.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER,
 	  LIMIT(max_segments) },
 	{ "max-segment-len", "The largest segment of a request in bytes; 0 if unlimited.", BK_INT,
 	  BK_GET_LIMIT, BK_SET_NEVER, LIMIT(max_segment_len) },
 	{ "max-transfer", "The largest read or write in bytes; 0 if unlimited.", BK_INT,
 	  BK_GET_LIMIT, BK_SET_NEVER, LIMIT(max_transfer) },
-	{ "optimal-buf-alignment", "The alignment of buffers in bytes at which requests are "
-	  "fastest.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_buf_alignment) },
-	{ "supports-fua-natively", "Whether the device itself honours BLKIO_REQ_FUA on writes; "
-	  "else a flush follows them.", BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER,
-	  LIMIT(supports_fua_natively) },
+	{ "optimal-buf-alignment",
+	  "The alignment of buffers in bytes at which requests are "
+	  "fastest.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(optimal_buf_alignment) },
+	{ "supports-fua-natively",
+	  "Whether the device itself honours BLKIO_REQ_FUA on writes; "
+	  "else a flush follows them.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(supports_fua_natively) },
 
 	{ "max-write-zeroes-len", "The largest write-zeroes request in bytes; 0 if unlimited.",
 	  BK_UINT64, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(max_write_zeroes_len) },
-	{ "discard-alignment", "What the start (less discard-alignment-offset) and length of "
-	  "discards should be a multiple of, in bytes.", BK_INT, BK_GET_LIMIT, BK_SET_NEVER,
-	  LIMIT(discard_alignment) },
+	{ "discard-alignment",
+	  "What the start (less discard-alignment-offset) and length of "
+	  "discards should be a multiple of, in bytes.",
+	  BK_INT, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(discard_alignment) },
 	{ "discard-alignment-offset", "The offset in bytes of the first aligned discard.", BK_INT,
 	  BK_GET_LIMIT, BK_SET_NEVER, LIMIT(discard_alignment_offset) },
 	{ "max-discard-len", "The largest discard in bytes; 0 if unlimited.", BK_UINT64,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Requests: the public blkioq_*() request functions, their validation (once, here; drivers assume
- * valid requests), the backlog, and the done list. Request memory is per queue and never returned
- * before the queue ends, so the hot path allocates nothing once warm.
+ * Queues: their request memory, the backlog, the done list. Request memory is never returned before
+ * the queue ends, so the hot path allocates nothing once warm.
  */
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,13 +12,13 @@
 #define CHUNK_MIN 64U
 #define CHUNK_MAX 4096U
 
+/* ---- Request memory ----------------------------------------------------------------------- */
+
 struct bk_chunk {
 	struct bk_chunk *next;
 	unsigned n;
 	struct bk_req r[] __attribute__((aligned(64)));
 };
-
-/* ---- Request memory ----------------------------------------------------------------------- */
 
 static cold_path void reset_req(struct bk_req *r)
 {
@@ -34,7 +33,7 @@ static cold_path void reset_req(struct bk_req *r)
 	r->special = false;
 }
 
-static cold_path bool add_chunk(struct blkioq *q)
+cold_path bool bk_add_requests(struct blkioq *q)
 {
 	unsigned n = q->chunks ? min_u64(2 * q->chunks->n, CHUNK_MAX) : CHUNK_MIN;
 	size_t size = sizeof(struct bk_chunk) + n * sizeof(struct bk_req);
@@ -52,37 +51,6 @@ static cold_path bool add_chunk(struct blkioq *q)
 		q->free = &c->r[i];
 	}
 	return true;
-}
-
-static inline struct bk_req *take_req(struct blkioq *q)
-{
-	struct bk_req *r = q->free;
-
-	q->free = r->next;
-	q->outstanding++;
-	return r;
-}
-
-/* Any request. NULL: no queue, or no memory, which the next do_io reports. */
-static struct bk_req *get_req(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
-			      void *user_data, uint32_t flags)
-{
-	struct bk_req *r;
-
-	if (!q)
-		return NULL;
-	if (!q->free && !add_chunk(q)) {
-		q->nr_dropped++;
-		return NULL;
-	}
-	r = take_req(q);
-	r->user_data = user_data;
-	r->start = start;
-	r->len = len;
-	r->op = op;
-	r->flags = flags;
-	r->special = true;
-	return r;
 }
 
 /* ---- Backlog and done list ---------------------------------------------------------------- */
@@ -112,15 +80,6 @@ void bk_full(struct blkioq *q, struct bk_req *r)
 {
 	q->full = true;
 	bk_retry(q, r);
-}
-
-static inline void submit(struct blkioq *q, struct bk_req *r)
-{
-	/* First come, first served: behind a backlog, the driver is not asked. */
-	if (unlikely(q->backlog.head))
-		bk_list_push(&q->backlog, r);
-	else
-		q->drv->submit(q, r);
 }
 
 unsigned bk_feed(struct blkioq *q)
@@ -170,313 +129,6 @@ int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 	return n;
 }
 
-/* ---- Validation --------------------------------------------------------------------------- */
-
-static void reject(struct blkioq *q, struct bk_req *r, int errnum, const char *msg)
-{
-	r->error_msg = msg;
-	bk_finish(q, r, -errnum);
-}
-
-/* Bits are judged in this order: unknown, FUA, NO_UNMAP, NO_FALLBACK. */
-static const char *flags_error(uint32_t flags, uint32_t allowed)
-{
-	uint32_t bad = flags & ~allowed;
-
-	if (bad & ~(uint32_t)(BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK))
-		return "unknown request flag";
-	if (bad & BLKIO_REQ_FUA)
-		return "BLKIO_REQ_FUA is only for write and write zeroes requests";
-	if (bad & BLKIO_REQ_NO_UNMAP)
-		return "BLKIO_REQ_NO_UNMAP is only for write zeroes requests";
-	if (bad & BLKIO_REQ_NO_FALLBACK)
-		return "BLKIO_REQ_NO_FALLBACK is only for write zeroes requests";
-	return NULL;
-}
-
-static const char *range_error(const struct blkioq *q, uint64_t start, uint64_t len)
-{
-	if ((start | len) & q->request_mask)
-		return "start or length is not a multiple of property request-alignment";
-	if (len > q->end || start > q->end - len)
-		return "the request ends past the capacity or past the largest offset";
-	return NULL;
-}
-
-static const char *segments_error(const struct blkioq *q, const struct bk_req *r)
-{
-	const struct bk_limits *l = &q->b->lim;
-
-	if (r->iovcnt < 0)
-		return "iovcnt is negative";
-	if (r->iovcnt > 1 && r->iovcnt > l->max_segments)
-		return "iovcnt is larger than property max-segments";
-	for (int i = 0; i < r->iovcnt; i++) {
-		const struct iovec *v = &r->iov[i];
-
-		if (((uintptr_t)v->iov_base | v->iov_len) & q->buf_mask)
-			return "a buffer or segment is not a multiple of property buf-alignment";
-		if (l->max_segment_len && v->iov_len > (size_t)l->max_segment_len)
-			return "a segment is longer than property max-segment-len";
-	}
-	if (l->max_transfer && r->len > (size_t)l->max_transfer)
-		return "the request is longer than property max-transfer";
-	return NULL;
-}
-
-/* Of those that the limits check in bytes; NULL when they do not apply. */
-static const char *length_error(const struct blkioq *q, const struct bk_req *r)
-{
-	const struct bk_limits *l = &q->b->lim;
-	bool can_zero = l->ops & BK_OP_BIT(BK_WRITE_ZEROES);
-
-	if (!r->len)
-		return "length is 0";
-	if (r->op == BK_DISCARD && l->max_discard_len && r->len > l->max_discard_len)
-		return "the request is longer than property max-discard-len";
-	if (r->op == BK_WRITE_ZEROES && can_zero && l->max_write_zeroes_len &&
-	    r->len > l->max_write_zeroes_len)
-		return "the request is longer than property max-write-zeroes-len";
-	return NULL;
-}
-
-/* Completes r and returns false when it may not write; true when it may go on. */
-static bool check_writable(struct blkioq *q, struct bk_req *r)
-{
-	if (!q->b->read_only)
-		return true;
-	reject(q, r, EBADF, "the instance was opened with property read-only");
-	return false;
-}
-
-/* Completes r and returns false when msg says something. */
-static bool check(struct blkioq *q, struct bk_req *r, const char *msg)
-{
-	if (!msg)
-		return true;
-	reject(q, r, EINVAL, msg);
-	return false;
-}
-
-/* ---- Reads and writes --------------------------------------------------------------------- */
-
-static void check_and_submit_rw(struct blkioq *q, struct bk_req *r)
-{
-	uint32_t allowed = r->op == BK_WRITE ? BLKIO_REQ_FUA : 0;
-
-	if (!check(q, r, segments_error(q, r)) || !check(q, r, range_error(q, r->start, r->len)))
-		return;
-	if (r->op == BK_WRITE && !check_writable(q, r))
-		return;
-	if (!r->len) {
-		bk_finish(q, r, 0);
-		return;
-	}
-	r->expect = r->len;
-	if ((r->flags & allowed) && !q->b->lim.takes_fua_write) {
-		r->stage = BK_STAGE_FLUSH;
-		r->expect = BK_EXPECT_STAGES;
-		r->flags = 0;
-	}
-	submit(q, r);
-}
-
-static struct bk_req *get_rw(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
-			     void *user_data, uint32_t flags)
-{
-	struct bk_req *r = get_req(q, op, start, len, user_data, flags);
-	uint32_t allowed = op == BK_WRITE ? BLKIO_REQ_FUA : 0;
-
-	return r && check(q, r, flags_error(flags, allowed)) ? r : NULL;
-}
-
-/* Everything that is not obviously right: finds what is wrong, or does what is special. */
-static cold_path void submit_rw_slow(struct blkioq *q, enum bk_op op, uint64_t start, void *buf,
-				     size_t len, void *user_data, uint32_t flags)
-{
-	struct bk_req *r = get_rw(q, op, start, len, user_data, flags);
-
-	if (!r)
-		return;
-	r->one = (struct iovec){ buf, len };
-	check_and_submit_rw(q, r);
-}
-
-static inline void submit_rw(struct blkioq *q, enum bk_op op, uint64_t start, void *buf, size_t len,
-			     void *user_data, uint32_t flags)
-{
-	uint64_t max, odd;
-	struct bk_req *r;
-
-	if (unlikely(!q))
-		return;
-	max = op == BK_READ ? q->max_read : q->max_write;
-	odd = ((start | len) & q->request_mask) | (((uintptr_t)buf | len) & q->buf_mask) | flags;
-	/* max is never above end, so the last difference does not wrap; len 0 is not below max. */
-	if (unlikely(odd || len - 1 >= max || start > q->end - len || !q->free)) {
-		submit_rw_slow(q, op, start, buf, len, user_data, flags);
-		return;
-	}
-	r = take_req(q);
-	r->user_data = user_data;
-	r->start = start;
-	r->len = len;
-	r->expect = len;
-	r->op = op;
-	r->one.iov_base = buf;
-	r->one.iov_len = len;
-	submit(q, r);
-}
-
-static void submit_rwv(struct blkioq *q, enum bk_op op, uint64_t start, const struct iovec *iov,
-		       int iovcnt, void *user_data, uint32_t flags)
-{
-	struct bk_req *r = get_rw(q, op, start, 0, user_data, flags);
-
-	if (!r)
-		return;
-	if (unlikely(!iov && iovcnt > 0)) {
-		reject(q, r, EINVAL, "iovec is NULL");
-		return;
-	}
-	for (int i = 0; i < iovcnt; i++) {
-		if (__builtin_add_overflow(r->len, (uint64_t)iov[i].iov_len, &r->len)) {
-			reject(q, r, EINVAL, "the sum of the segment lengths overflows");
-			return;
-		}
-	}
-	r->iov = iov;
-	r->iovcnt = iovcnt;
-	check_and_submit_rw(q, r);
-}
-
-void blkioq_read(struct blkioq *q, uint64_t start, void *buf, size_t len, void *user_data,
-		 uint32_t flags)
-{
-	submit_rw(q, BK_READ, start, buf, len, user_data, flags);
-}
-
-void blkioq_write(struct blkioq *q, uint64_t start, const void *buf, size_t len, void *user_data,
-		  uint32_t flags)
-{
-	submit_rw(q, BK_WRITE, start, (void *)buf, len, user_data, flags);
-}
-
-void blkioq_readv(struct blkioq *q, uint64_t start, const struct iovec *iovec, int iovcnt,
-		  void *user_data, uint32_t flags)
-{
-	submit_rwv(q, BK_READ, start, iovec, iovcnt, user_data, flags);
-}
-
-void blkioq_writev(struct blkioq *q, uint64_t start, struct iovec *iovec, int iovcnt,
-		   void *user_data, uint32_t flags)
-{
-	submit_rwv(q, BK_WRITE, start, iovec, iovcnt, user_data, flags);
-}
-
-/* ---- The rest ----------------------------------------------------------------------------- */
-
-/* A request without data; NULL when it is complete already, for its flags. */
-static struct bk_req *get_plain(struct blkioq *q, enum bk_op op, uint64_t start, uint64_t len,
-				void *user_data, uint32_t flags, uint32_t allowed)
-{
-	struct bk_req *r = get_req(q, op, start, len, user_data, flags);
-
-	if (!r)
-		return NULL;
-	r->expect = 0;
-	r->iov = NULL;
-	r->iovcnt = 0;
-	return check(q, r, flags_error(flags, allowed)) ? r : NULL;
-}
-
-static bool driver_takes(struct blkioq *q, struct bk_req *r)
-{
-	if (q->b->lim.ops & BK_OP_BIT(r->op))
-		return true;
-	reject(q, r, ENOTSUP, "the driver or device does not support this request type");
-	return false;
-}
-
-void blkioq_write_zeroes(struct blkioq *q, uint64_t start, uint64_t len, void *user_data,
-			 uint32_t flags)
-{
-	struct bk_req *r = get_plain(q, BK_WRITE_ZEROES, start, len, user_data, flags,
-				     BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK);
-
-	if (!r || !check(q, r, range_error(q, start, len)) || !check(q, r, length_error(q, r)) ||
-	    !check_writable(q, r))
-		return;
-	if ((flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write_zeroes) {
-		r->stage = BK_STAGE_FLUSH;
-		r->expect = BK_EXPECT_STAGES;
-		r->flags &= ~BLKIO_REQ_FUA;
-	}
-	if (q->b->lim.ops & BK_OP_BIT(BK_WRITE_ZEROES))
-		submit(q, r);
-	else
-		bk_complete_slow(q, r, -ENOTSUP);
-}
-
-void blkioq_discard(struct blkioq *q, uint64_t start, uint64_t len, void *user_data,
-		    uint32_t flags)
-{
-	struct bk_req *r = get_plain(q, BK_DISCARD, start, len, user_data, flags, 0);
-
-	if (r && check(q, r, range_error(q, start, len)) && check(q, r, length_error(q, r)) &&
-	    check_writable(q, r) && driver_takes(q, r))
-		submit(q, r);
-}
-
-void blkioq_flush(struct blkioq *q, void *user_data, uint32_t flags)
-{
-	struct bk_req *r = get_plain(q, BK_FLUSH, 0, 0, user_data, flags, 0);
-
-	if (r && driver_takes(q, r))
-		submit(q, r);
-}
-
-void blkioq_report_zones(struct blkioq *q, uint64_t offset, struct blkio_zone *zones,
-			 uint32_t nr_zones, void *user_data, uint32_t flags)
-{
-	struct bk_req *r = get_plain(q, BK_ZONE_REPORT, offset, 0, user_data, flags, 0);
-
-	if (!r || !driver_takes(q, r) ||
-	    !check(q, r, zones || !nr_zones ? NULL : "zones is NULL"))
-		return;
-	r->zones = zones;
-	r->nr_zones = nr_zones;
-	submit(q, r);
-}
-
-static void submit_zone_op(struct blkioq *q, enum bk_op op, uint64_t offset, void *user_data,
-			   uint32_t flags, uint8_t all)
-{
-	struct bk_req *r = get_plain(q, op, offset, 0, user_data, flags, 0);
-
-	if (!r || !driver_takes(q, r) || !check_writable(q, r))
-		return;
-	r->flags |= all;
-	submit(q, r);
-}
-
-#define DEFINE_ZONE_OP(verb, op)                                                                   \
-	void blkioq_##verb##_zone(struct blkioq *q, uint64_t offset, void *user_data,              \
-				  uint32_t flags)                                                  \
-	{                                                                                          \
-		submit_zone_op(q, op, offset, user_data, flags, 0);                                \
-	}                                                                                          \
-                                                                                                   \
-	void blkioq_##verb##_all_zones(struct blkioq *q, void *user_data, uint32_t flags)          \
-	{                                                                                          \
-		submit_zone_op(q, op, 0, user_data, flags, BK_REQ_ALL_ZONES);                      \
-	}
-
-DEFINE_ZONE_OP(close, BK_ZONE_CLOSE)
-DEFINE_ZONE_OP(finish, BK_ZONE_FINISH)
-DEFINE_ZONE_OP(open, BK_ZONE_OPEN)
-DEFINE_ZONE_OP(reset, BK_ZONE_RESET)
-
 /* ---- Queues ------------------------------------------------------------------------------- */
 
 static void set_limits(struct blkioq *q)
@@ -511,15 +163,17 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 	list_init(&q->done);
 	set_limits(q);
 
-	if (!add_chunk(q)) {
+	if (!bk_add_requests(q)) {
 		ret = bk_err(ENOMEM, "out of memory");
 		goto free_queue;
 	}
 	if (!poll) {
 		q->completion_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (q->completion_fd < 0) {
-			ret = bk_err(errno, "cannot create the completion fd of queue %d: "
-				     "eventfd: %m", index);
+			ret = bk_err(errno,
+				     "cannot create the completion fd of queue %d: "
+				     "eventfd: %m",
+				     index);
 			goto free_chunk;
 		}
 	}

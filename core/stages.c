@@ -10,12 +10,17 @@
 
 #define ZERO_SEGMENTS_MAX 16
 
-static void zero_fill(struct bk_req *r)
+/* The kernel transferred nothing, so nobody has looked at the pointers yet. */
+static int zero_fill(struct bk_req *r)
 {
 	for (int i = 0; i < r->iovcnt; i++) {
-		if (r->iov[i].iov_len)
-			memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
+		if (!r->iov[i].iov_len)
+			continue;
+		if (!r->iov[i].iov_base)
+			return -EFAULT;
+		memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
 	}
+	return 0;
 }
 
 /* Take the first bytes off the segments. The caller's array stays as it is. */
@@ -53,8 +58,8 @@ static int advance(struct bk_req *r, uint64_t bytes)
 static uint64_t zero_write_limit(const struct bk_limits *l, size_t buf_len, uint64_t *segment)
 {
 	uint64_t align = l->request_alignment, total;
-	int n = l->max_segments > 0 && l->max_segments < ZERO_SEGMENTS_MAX ? l->max_segments :
-									     ZERO_SEGMENTS_MAX;
+	int n = l->max_segments > 0 && l->max_segments < ZERO_SEGMENTS_MAX ? l->max_segments
+									   : ZERO_SEGMENTS_MAX;
 
 	*segment = buf_len;
 	if (l->max_segment_len)
@@ -160,11 +165,15 @@ static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 			r->expect = r->len;
 		bk_retry(q, r);
 	} else if (r->op == BK_READ && q->b->lim.zero_fill_eof) {
-		zero_fill(r);
-		next_stage(q, r);
+		int ret = zero_fill(r);
+
+		if (ret < 0)
+			bk_finish(q, r, ret);
+		else
+			next_stage(q, r);
 	} else {
-		r->error_msg = r->op == BK_READ ? "the device ended before the request did" :
-						  "the device wrote less than was asked for";
+		r->error_msg = r->op == BK_READ ? "the device ended before the request did"
+						: "the device wrote less than was asked for";
 		bk_finish(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
 	}
 }

@@ -49,8 +49,8 @@ static int check_args(const struct blkioq *q, const struct blkio_completion *out
 		return bk_err(EINVAL, "min (%d) must not be larger than max (%d)", min, max);
 	if (max && !out)
 		return bk_err(EINVAL, "completions must not be NULL when max is %d", max);
-	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-			timeout->tv_nsec >= NSEC_PER_SEC))
+	if (timeout &&
+	    (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= NSEC_PER_SEC))
 		return bk_err(EINVAL, "timeout is not valid: %lld s, %ld ns",
 			      (long long)timeout->tv_sec, timeout->tv_nsec);
 	if ((unsigned)min > q->outstanding)
@@ -138,7 +138,7 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 		return ret;
 	if (q->is_poll && w.interruptible && min > 0)
 		return bk_err(ENOTSUP, "blkioq_do_io_interruptible() cannot wait on poll queues; "
-			      "use blkioq_do_io()");
+				       "use blkioq_do_io()");
 	if (timeout) {
 		deadline_start(&d);
 		w.timeout = &d.left;

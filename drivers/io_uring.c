@@ -34,11 +34,13 @@ static inline struct iou_queue *to_iou(struct blkioq *q)
 
 static void prep_rw(struct iou_queue *q, const struct bk_req *r, struct io_uring_sqe *sqe)
 {
-	static const uint8_t vectored[] = { [BK_READ] = IORING_OP_READV,
-					    [BK_WRITE] = IORING_OP_WRITEV };
+	static const uint8_t vectored[] = {
+		[BK_READ] = IORING_OP_READV, [BK_WRITE] = IORING_OP_WRITEV
+	};
 	static const uint8_t plain[] = { [BK_READ] = IORING_OP_READ, [BK_WRITE] = IORING_OP_WRITE };
-	static const uint8_t fixed[] = { [BK_READ] = IORING_OP_READ_FIXED,
-					 [BK_WRITE] = IORING_OP_WRITE_FIXED };
+	static const uint8_t fixed[] = {
+		[BK_READ] = IORING_OP_READ_FIXED, [BK_WRITE] = IORING_OP_WRITE_FIXED
+	};
 
 	sqe->off = r->start;
 	sqe->rw_flags = r->flags & BLKIO_REQ_FUA ? RWF_DSYNC : 0;
@@ -91,8 +93,8 @@ static cold_path void prep_other(struct iou_queue *q, struct bk_req *r, struct i
 	switch (r->op) {
 	case BK_WRITE_ZEROES:
 		prep_fallocate(r, sqe,
-			       r->flags & BLKIO_REQ_NO_UNMAP ? FALLOC_FL_ZERO_RANGE :
-							       FALLOC_FL_PUNCH_HOLE);
+			       r->flags & BLKIO_REQ_NO_UNMAP ? FALLOC_FL_ZERO_RANGE
+							     : FALLOC_FL_PUNCH_HOLE);
 		break;
 	case BK_DISCARD:
 		prep_discard(q, r, sqe);
@@ -145,7 +147,8 @@ static bool try_next_discard(struct iou_queue *q, const struct bk_req *r, int er
 
 static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
 {
-	/* EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal. */
+	/* EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal.
+	 */
 	bool transient = (error == -EAGAIN && q->q.is_poll) || error == -EINTR;
 
 	if (transient || try_next_discard(q, r, error))
@@ -272,19 +275,23 @@ static const struct bk_prop iou_props[] = {
 	  BK_INT, BK_GET_ALWAYS, BK_SET_CREATED, FIELD(fd) },
 	{ "direct", "Bypass the page cache (O_DIRECT).", BK_BOOL, BK_GET_ALWAYS, BK_SET_CREATED,
 	  FIELD(direct) },
-	{ "num-entries", "The size of each queue's submission ring, up to 32768; more requests "
-	  "than that wait in the library. 128 by default.", BK_INT, BK_GET_ALWAYS,
-	  BK_SET_CONNECTED, FIELD(num_entries), .check = check_num_entries },
-	{ "single-issuer", "Promise that each queue is only ever used by one thread: the one that "
+	{ "num-entries",
+	  "The size of each queue's submission ring, up to 32768; more requests "
+	  "than that wait in the library. 128 by default.",
+	  BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(num_entries), .check = check_num_entries },
+	{ "single-issuer",
+	  "Promise that each queue is only ever used by one thread: the one that "
 	  "first calls blkioq_do_io() on it, which should also remove it. Faster (Linux 6.1); "
-	  "no effect on older kernels.", BK_BOOL, BK_GET_ALWAYS, BK_SET_CONNECTED,
-	  FIELD(single_issuer) },
-	{ "register-buffers", "Register mapped memory regions with the kernel, which pins them. "
+	  "no effect on older kernels.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(single_issuer) },
+	{ "register-buffers",
+	  "Register mapped memory regions with the kernel, which pins them. "
 	  "Faster with direct; no effect where the kernel refuses, as beyond RLIMIT_MEMLOCK.",
 	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(register_buffers) },
-	{ "sq-poll", "Let a kernel thread per queue watch for requests: no system calls to submit, "
-	  "at the price of a busy CPU.", BK_BOOL, BK_GET_ALWAYS, BK_SET_CONNECTED,
-	  FIELD(sq_poll) },
+	{ "sq-poll",
+	  "Let a kernel thread per queue watch for requests: no system calls to submit, "
+	  "at the price of a busy CPU.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(sq_poll) },
 	{ "may-pin-mem-regions", "Whether mapped pages may be pinned: with register-buffers.",
 	  BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, .get = get_may_pin },
 	{ 0 },

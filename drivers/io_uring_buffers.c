@@ -19,8 +19,7 @@ void iou_buffers_init(struct iou_queue *q)
 {
 	struct iou_buffers *bufs = &q->buffers;
 	struct io_uring_rsrc_register reg = {
-		.nr = SLOTS_MAX,
-		.flags = IORING_RSRC_REGISTER_SPARSE, /* Linux 5.19 */
+		.nr = SLOTS_MAX, .flags = IORING_RSRC_REGISTER_SPARSE, /* Linux 5.19 */
 	};
 
 	bufs->slot = calloc(SLOTS_MAX, sizeof(*bufs->slot));
@@ -64,6 +63,7 @@ static void set_slot(struct iou_queue *q, unsigned slot, const struct bk_region 
 	*have = (struct bk_region){ 0 };
 }
 
+/* While the table is being changed, its mirror is one that matches no generation: 0. */
 static void mirror(struct iou_queue *q)
 {
 	struct iou_buffers *bufs = &q->buffers;
@@ -82,23 +82,26 @@ static void mirror(struct iou_queue *q)
 		if (r ? r->addr != have->addr || r->len != have->len : have->len != 0)
 			set_slot(q, i, r);
 	}
+	bufs->hit = (struct bk_region){ 0 };
 	/* Read before the snapshot: a change in between is seen as one more. */
-	bufs->generation = generation;
+	bufs->generation = generation & 1 ? 0 : generation;
 }
 
-int iou_buffers_find(struct iou_queue *q, const void *addr, size_t len)
+int iou_buffers_find_slow(struct iou_queue *q, const void *addr, size_t len)
 {
+	struct iou_buffers *bufs = &q->buffers;
 	const struct bk_region *r;
 
-	if (!q->buffers.n)
+	if (!bufs->n)
 		return -1;
-	if (unlikely(q->buffers.generation != bk_region_generation(q->q.b)))
+	if (bufs->generation != bk_region_generation(q->q.b))
 		mirror(q);
 	r = bk_region_find(&q->q, addr, len);
-	if (!r || r->slot >= q->buffers.n)
+	if (!r || r->slot >= bufs->n)
 		return -1;
 	/* It may have been refused, or the region may be newer than the mirror. */
-	if (q->buffers.slot[r->slot].addr != r->addr || q->buffers.slot[r->slot].len != r->len)
+	if (bufs->slot[r->slot].addr != r->addr || bufs->slot[r->slot].len != r->len)
 		return -1;
+	bufs->hit = *r;
 	return r->slot;
 }

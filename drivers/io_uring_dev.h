@@ -23,6 +23,7 @@ struct iou_buffers {
 	unsigned n;	     /* slots of the ring; 0: the kernel refused them */
 	struct bk_region *slot;
 	struct bk_region *snapshot;
+	struct bk_region hit; /* the last that was found; len 0: none */
 };
 
 struct iou_queue {
@@ -47,7 +48,17 @@ int iou_capacity(struct blkio *b, uint64_t *bytes);
 void iou_buffers_init(struct iou_queue *q);
 void iou_buffers_exit(struct iou_queue *q);
 
+int iou_buffers_find_slow(struct iou_queue *q, const void *addr, size_t len);
+
 /* The registered buffer that holds [addr, addr + len), or -1. */
-int iou_buffers_find(struct iou_queue *q, const void *addr, size_t len);
+static inline int iou_buffers_find(struct iou_queue *q, const void *addr, size_t len)
+{
+	const struct iou_buffers *bufs = &q->buffers;
+
+	if (likely(bufs->generation == bk_region_generation(q->q.b) &&
+		   bk_region_holds(&bufs->hit, (uintptr_t)addr, len)))
+		return bufs->hit.slot;
+	return iou_buffers_find_slow(q, addr, len);
+}
 
 #endif

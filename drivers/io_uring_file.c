@@ -53,14 +53,14 @@ static int adopt_fd(struct iou_dev *d)
 	if (flags < 0)
 		return bk_err(errno, "property \"fd\" is %d: %m", d->fd);
 	if (flags & O_PATH)
-		return bk_err(EBADF, "property \"fd\" (%d) was opened with O_PATH, which cannot do "
-			      "I/O", d->fd);
-	if ((flags & O_ACCMODE) == O_WRONLY ||
-	    ((flags & O_ACCMODE) == O_RDONLY && !d->b.read_only))
+		return bk_err(EBADF,
+			      "property \"fd\" (%d) was opened with O_PATH, which cannot do "
+			      "I/O",
+			      d->fd);
+	if ((flags & O_ACCMODE) == O_WRONLY || ((flags & O_ACCMODE) == O_RDONLY && !d->b.read_only))
 		return bk_err(EBADF, "property \"fd\" (%d) is not open for %s", d->fd,
-			      (flags & O_ACCMODE) == O_WRONLY ?
-				      "reading" :
-				      "writing; set property read-only");
+			      (flags & O_ACCMODE) == O_WRONLY ? "reading"
+							      : "writing; set property read-only");
 	if (d->direct && !(flags & O_DIRECT) && fcntl(d->fd, F_SETFL, flags | O_DIRECT) < 0)
 		return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", d->fd);
 	if (flags & O_DIRECT)
@@ -130,8 +130,8 @@ static void common_limits(struct iou_dev *d, dev_t dev)
 	l->ops = BK_OPS_BLOCK;
 	l->max_segments = IOV_MAX;
 	l->optimal_buf_alignment = OPTIMAL_BUF_ALIGNMENT;
-	l->optimal_io_alignment = block_size_or(queue_attr(dev, "physical_block_size", 0),
-						DEFAULT_OPTIMAL_ALIGNMENT);
+	l->optimal_io_alignment =
+	    block_size_or(queue_attr(dev, "physical_block_size", 0), DEFAULT_OPTIMAL_ALIGNMENT);
 	if (l->optimal_io_alignment < l->request_alignment)
 		l->optimal_io_alignment = l->request_alignment;
 	l->optimal_io_size = min_u64(queue_attr(dev, "optimal_io_size", 0), INT_MAX);
@@ -150,8 +150,8 @@ static void block_limits(struct iou_dev *d, dev_t dev)
 	uint64_t granularity = queue_attr(dev, "discard_granularity", 0);
 	uint64_t offset = 0;
 
-	l->discard_alignment = granularity && granularity <= INT_MAX ? (int)granularity :
-								       l->request_alignment;
+	l->discard_alignment =
+	    granularity && granularity <= INT_MAX ? (int)granularity : l->request_alignment;
 	sysfs_number(dev, "discard_alignment", &offset);
 	l->discard_alignment_offset = min_u64(offset, INT_MAX);
 	l->supports_fua_natively = queue_attr(dev, "fua", 0) == 1;
@@ -222,8 +222,10 @@ int iou_connect(struct blkio *b)
 	if (!d->path && d->fd < 0)
 		return bk_err(EINVAL, "set property \"path\" or \"fd\" before blkio_connect()");
 	if (d->path && d->fd >= 0)
-		return bk_err(EINVAL, "properties \"path\" (\"%s\") and \"fd\" (%d) are both set; "
-			      "set one of them", d->path, d->fd);
+		return bk_err(EINVAL,
+			      "properties \"path\" (\"%s\") and \"fd\" (%d) are both set; "
+			      "set one of them",
+			      d->path, d->fd);
 
 	fd = d->path ? open_path(d) : adopt_fd(d);
 	if (fd < 0)

@@ -70,10 +70,10 @@ static int setup(struct uring *u, struct io_uring_params *p)
 {
 	const struct uring_config *c = &u->config;
 	unsigned coop = c->sq_poll ? 0 : IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-	unsigned single = !c->single_issuer || c->sq_poll ?
-				  0 :
-				  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-					  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED;
+	unsigned single = !c->single_issuer || c->sq_poll
+			      ? 0
+			      : IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+				    IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED;
 	unsigned submit_all = IORING_SETUP_SUBMIT_ALL;
 	const unsigned attempts[] = {
 		(single ? single : coop) | submit_all | IORING_SETUP_NO_SQARRAY,
@@ -100,10 +100,12 @@ static int setup_error(int err, const struct uring_config *c)
 		return bk_err(err, "this kernel has no io_uring, or a sandbox hides it");
 	case EPERM:
 		return bk_err(err, "io_uring is not permitted here: see sysctl "
-			      "kernel.io_uring_disabled and the sandbox's seccomp filter");
+				   "kernel.io_uring_disabled and the sandbox's seccomp filter");
 	case ENOMEM:
-		return bk_err(err, "no memory for a ring of %u entries; RLIMIT_MEMLOCK may be too "
-			      "low", c->entries);
+		return bk_err(err,
+			      "no memory for a ring of %u entries; RLIMIT_MEMLOCK may be too "
+			      "low",
+			      c->entries);
 	default:
 		return bk_err(err, "cannot create an io_uring of %u entries: %s", c->entries,
 			      strerror(err));
@@ -113,8 +115,8 @@ static int setup_error(int err, const struct uring_config *c)
 static int map_ring(struct uring *u, const struct io_uring_params *p)
 {
 	size_t sq_len = p->sq_off.array + p->sq_entries * sizeof(unsigned);
-	size_t cq_len = p->cq_off.cqes + ((size_t)p->cq_entries << u->cqe_shift) *
-						 sizeof(struct io_uring_cqe);
+	size_t cq_len =
+	    p->cq_off.cqes + ((size_t)p->cq_entries << u->cqe_shift) * sizeof(struct io_uring_cqe);
 
 	u->ring_map_len = max_u64(sq_len, cq_len);
 	u->sqes_map_len = ((size_t)p->sq_entries << u->sqe_shift) * sizeof(struct io_uring_sqe);

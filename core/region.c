@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The table of mapped memory regions, sorted by address.
+ *
+ * Queues look addresses up while another thread maps and unmaps. Readers take no lock: the table is
+ * under a sequence counter, odd while the (single) writer changes it, and readers whose counter
+ * moved read again. Arrays that were outgrown are kept until the instance ends, so a reader may
+ * finish its pass over a stale one; they double, so together they are no larger than the last.
+ */
+#include <stdlib.h>
+
+#include "core.h"
+
+#define TABLE_MIN 16
+
+struct array {
+	struct array *outgrown;
+	size_t capacity;
+	struct bk_region r[];
+};
+
+struct bk_region_table {
+	struct array *array;
+	size_t n;
+	uint8_t *slot_used; /* writers only; as many as the array has room for */
+};
+
+/* ---- Reading the table -------------------------------------------------------------------- */
+
+#define READ_RELAXED(x)	    __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_RELAXED(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+
+static uint64_t read_begin(const struct blkio *b)
+{
+	uint64_t seq;
+
+	/* Odd only for the span of a memmove. */
+	while ((seq = bk_region_generation(b)) & 1)
+		cpu_relax();
+	return seq;
+}
+
+static bool read_retry(const struct blkio *b, uint64_t seq)
+{
+	/* Keeps the reads of the table before the second read of the counter. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return READ_RELAXED(b->region_seq) != seq;
+}
+
+static struct bk_region read_region(const struct bk_region *r)
+{
+	return (struct bk_region){
+		.addr = READ_RELAXED(r->addr),
+		.len = READ_RELAXED(r->len),
+		.iova = READ_RELAXED(r->iova),
+		.slot = READ_RELAXED(r->slot),
+	};
+}
+
+static void write_region(struct bk_region *dst, const struct bk_region *src)
+{
+	WRITE_RELAXED(dst->addr, src->addr);
+	WRITE_RELAXED(dst->len, src->len);
+	WRITE_RELAXED(dst->iova, src->iova);
+	WRITE_RELAXED(dst->slot, src->slot);
+}
+
+/* How many regions start at or below addr; the one that may hold addr is just before that. */
+static size_t upper_bound(const struct array *a, size_t n, uintptr_t addr)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (READ_RELAXED(a->r[mid].addr) <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+const struct bk_region *bk_region_find_slow(struct blkioq *q, uintptr_t addr, size_t len)
+{
+	const struct bk_region_table *t = q->b->regions;
+	struct bk_region found;
+	uint64_t seq;
+
+	do {
+		const struct array *a;
+		size_t i;
+
+		seq = read_begin(q->b);
+		a = __atomic_load_n(&t->array, __ATOMIC_ACQUIRE);
+		i = upper_bound(a, min_u64(READ_RELAXED(t->n), a->capacity), addr);
+		found = i ? read_region(&a->r[i - 1]) : (struct bk_region){ 0 };
+	} while (read_retry(q->b, seq));
+
+	if (!bk_region_holds(&found, addr, len))
+		return NULL;
+	q->hit.region = found;
+	q->hit.generation = seq;
+	return &q->hit.region;
+}
+
+size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max)
+{
+	const struct bk_region_table *t = b->regions;
+	uint64_t seq;
+	size_t n;
+
+	do {
+		const struct array *a;
+
+		seq = read_begin(b);
+		a = __atomic_load_n(&t->array, __ATOMIC_ACQUIRE);
+		n = min_u64(READ_RELAXED(t->n), a->capacity);
+		for (size_t i = 0; i < n && i < max; i++)
+			out[i] = read_region(&a->r[i]);
+	} while (read_retry(b, seq));
+	return n;
+}
+
+/* ---- Writing the table -------------------------------------------------------------------- */
+
+static void write_begin(struct blkio *b)
+{
+	WRITE_RELAXED(b->region_seq, b->region_seq + 1);
+	/* Readers that see any change below also see the odd counter. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void write_end(struct blkio *b)
+{
+	__atomic_store_n(&b->region_seq, b->region_seq + 1, __ATOMIC_RELEASE);
+}
+
+static struct array *array_new(size_t capacity)
+{
+	struct array *a = calloc(1, sizeof(*a) + capacity * sizeof(a->r[0]));
+
+	if (a)
+		a->capacity = capacity;
+	return a;
+}
+
+/* Room for one more region and one more slot. Readers see no change. */
+static int grow(struct bk_region_table *t)
+{
+	size_t capacity = 2 * t->array->capacity;
+	struct array *bigger;
+	uint8_t *slots;
+
+	slots = realloc(t->slot_used, capacity);
+	if (!slots)
+		return bk_err(ENOMEM, "out of memory");
+	memset(slots + t->array->capacity, 0, capacity - t->array->capacity);
+	t->slot_used = slots;
+
+	bigger = array_new(capacity);
+	if (!bigger)
+		return bk_err(ENOMEM, "out of memory");
+	memcpy(bigger->r, t->array->r, t->n * sizeof(bigger->r[0]));
+	bigger->outgrown = t->array;
+	/* Release: its contents are there before it is. */
+	__atomic_store_n(&t->array, bigger, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int bk_region_reserve(struct blkio *b, uint32_t *slot)
+{
+	struct bk_region_table *t = b->regions;
+	int ret = t->n < t->array->capacity ? 0 : grow(t);
+
+	if (ret < 0)
+		return ret;
+	for (*slot = 0; t->slot_used[*slot];)
+		++*slot;
+	t->slot_used[*slot] = 1;
+	return 0;
+}
+
+void bk_region_release(struct blkio *b, uint32_t slot)
+{
+	b->regions->slot_used[slot] = 0;
+}
+
+void bk_region_insert(struct blkio *b, const struct bk_region *region)
+{
+	struct bk_region_table *t = b->regions;
+	struct bk_region *r = t->array->r;
+	size_t at = upper_bound(t->array, t->n, region->addr);
+
+	write_begin(b);
+	for (size_t i = t->n; i > at; i--)
+		write_region(&r[i], &r[i - 1]);
+	write_region(&r[at], region);
+	WRITE_RELAXED(t->n, t->n + 1);
+	write_end(b);
+}
+
+void bk_region_erase(struct blkio *b, const struct bk_region *region)
+{
+	struct bk_region_table *t = b->regions;
+	struct bk_region *r = t->array->r;
+	size_t at = upper_bound(t->array, t->n, region->addr);
+
+	write_begin(b);
+	for (size_t i = at; i < t->n; i++)
+		write_region(&r[i - 1], &r[i]);
+	WRITE_RELAXED(t->n, t->n - 1);
+	write_end(b);
+	bk_region_release(b, region->slot);
+}
+
+struct bk_region_pair bk_region_neighbours(const struct blkio *b, uintptr_t addr)
+{
+	const struct bk_region_table *t = b->regions;
+	size_t at = upper_bound(t->array, t->n, addr);
+
+	return (struct bk_region_pair){
+		.below = at ? &t->array->r[at - 1] : NULL,
+		.above = at < t->n ? &t->array->r[at] : NULL,
+	};
+}
+
+size_t bk_region_count(const struct blkio *b)
+{
+	return b->regions->n;
+}
+
+/* ---- Lifecycle ---------------------------------------------------------------------------- */
+
+int bk_regions_init(struct blkio *b)
+{
+	struct bk_region_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return bk_err(ENOMEM, "out of memory");
+	b->region_seq = 2; /* not 0: that is the generation of a queue's empty hit */
+	b->regions = t;
+	t->array = array_new(TABLE_MIN);
+	t->slot_used = calloc(TABLE_MIN, 1);
+	if (!t->array || !t->slot_used) {
+		bk_regions_exit(b);
+		return bk_err(ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+void bk_regions_exit(struct blkio *b)
+{
+	struct bk_region_table *t = b->regions;
+
+	while (t->array) {
+		struct array *a = t->array;
+
+		t->array = a->outgrown;
+		free(a);
+	}
+	free(t->slot_used);
+	free(t);
+	b->regions = NULL;
+}
