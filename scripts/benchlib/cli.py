@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""scripts/bench: finds the subcommand, runs it, turns errors into messages and exit codes.
+
+A subcommand is one entry in COMMANDS: a module with `register(parser)`, which adds its options,
+and a function to run, imported only then, because it may need what the set-up installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import Callable
+
+from . import compare_options, show_options
+from .errors import BenchError, Exit
+
+Run = Callable[[argparse.Namespace], Exit]
+
+
+def _compare(options: argparse.Namespace) -> Exit:
+    from . import plan, prepare
+    if options.dry_run:
+        plan.dry_run(options)
+        return Exit.OK
+    prepare.set_up()
+    from .compare import compare
+    return compare(options)
+
+
+def _show(options: argparse.Namespace) -> Exit:
+    from . import prepare
+    prepare.set_up()
+    from .show import show
+    return show(options)
+
+
+DEFAULT = "compare"
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
+    "compare": (compare_options.register, _compare),
+    "show": (show_options.register, _show),
+}
+
+
+def main(arguments: list[str]) -> int:
+    # `scripts/bench --quick` means `scripts/bench compare --quick`
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else DEFAULT
+    rest = arguments[1:] if arguments[:1] == [name] else arguments
+    register, run = COMMANDS[name]
+    parser = argparse.ArgumentParser(prog=f"scripts/bench {name}" if rest is not arguments
+                                     else "scripts/bench",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    register(parser)
+    options = parser.parse_args(rest)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that scratch files go and results are kept
+    try:
+        return run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("bench: stopped", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.FAILED
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The options of `scripts/bench compare`, and its --help text."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import options
+
+DESCRIPTION = """\
+Compares libblkio with fio's own io_uring engine, both driven by fio, and draws the result.
+
+Without options it sets up and builds what is missing, then measures 512-byte random reads on one
+CPU at queue depths 1 and 32, on three scratch files that it removes afterwards: one in the page
+cache, one on tmpfs with O_DIRECT, one on disk with O_DIRECT. It takes about five minutes. The
+table and the verdict are printed; everything, with a chart, goes to a folder under results/.
+"""
+
+EPILOG = """\
+modes
+  native        fio's ioengine=io_uring, the baseline; always measured
+  block         libblkio, sleeping in the kernel until an I/O completes
+  eventfd       libblkio, sleeping in read() on the completion eventfd
+  loop          libblkio, looking for completions without ever sleeping
+  poll          libblkio with hipri: the kernel polls the device (it must have poll queues)
+  native-poll   fio's io_uring with hipri, where the device can poll
+  native-fixed  fio's io_uring with fixed buffers and registered files (not by default)
+
+how it measures
+  Each figure comes from many short fio processes. A round runs all modes directly after each other
+  in random order, the next round in reverse; results are the median of the ratios within rounds,
+  so drift of the machine cancels out. fio's job has a CPU to itself, idle states that wake up
+  slowly are forbidden (as root), and rounds disturbed by other programs are run again.
+
+examples
+  scripts/bench --quick                                 first impression in half a minute
+  scripts/bench --target /dev/nvme0n1 --modes block,poll
+  scripts/bench --target /dev/nvme0n1 --bs 4k --depth 1,4,16,64,256
+  scripts/bench --target tmpfs --rounds 31 --runtime 1  one target, narrow intervals
+  scripts/bench --dry-run                               the plan and every fio command
+
+exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
+Other commands: scripts/bench show --help
+"""
+
+SCRATCH_NAMES = ("page-cache", "tmpfs", "disk")
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--target", action="append", metavar="PATH", default=[],
+                      help="a file or block device, or one of the scratch files "
+                           f"({', '.join(SCRATCH_NAMES)}); may be repeated")
+    what.add_argument("--buffered", action="store_true",
+                      help="go through the page cache on a --target PATH (default: O_DIRECT)")
+    what.add_argument("--modes", type=options.names, default=[], metavar="LIST",
+                      help="modes to compare, see below (default: all but native-fixed)")
+    what.add_argument("--bs", type=options.size, default=512, metavar="SIZE",
+                      help="block size (default: 512)")
+    what.add_argument("--depth", type=options.counts, default=[1, 32], metavar="LIST",
+                      help="queue depths (default: 1,32)")
+    what.add_argument("--rw", default="randread", metavar="WORKLOAD",
+                      help="fio's rw: randread (default), read, randwrite, randrw, ...")
+    what.add_argument("--destructive", action="store_true",
+                      help="allow a workload that overwrites the --target; never given to one that "
+                           "is mounted or in use")
+
+    how = parser.add_argument_group("how long and how")
+    how.add_argument("--quick", action="store_true",
+                     help="a coarse answer in well under a minute: page cache only, 5 short rounds")
+    how.add_argument("--rounds", type=options.count, metavar="N",
+                     help="rounds per case (default: 11)")
+    how.add_argument("--runtime", type=options.milliseconds, metavar="SECONDS",
+                     help="measured time of one fio process (default: 0.5)")
+    how.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
+                     help="size of scratch files (default: 256m)")
+    how.add_argument("--cpu", type=int, metavar="N",
+                     help="CPU for fio's job (default: the last one)")
+    how.add_argument("--max-load", type=options.share, default=0.05, metavar="PERCENT",
+                     help="run a round again when other programs used more of the machine "
+                          "(default: 5)")
+    how.add_argument("--seed", type=int, metavar="N",
+                     help="seed of the random order (default: a new one, recorded)")
+
+    where = parser.add_argument_group("where")
+    where.add_argument("--build-dir", default=None, metavar="DIR",
+                       help="build folder of the library (default: build/ of this project)")
+    where.add_argument("--no-build", action="store_true",
+                       help="take the library in the build folder as it is")
+    where.add_argument("--output", metavar="DIR",
+                       help="folder for the results (default: results/compare-DATE-TIME)")
+    where.add_argument("--keep", action="store_true", help="keep the scratch files")
+    where.add_argument("--dry-run", action="store_true",
+                       help="print the plan and the fio commands, run nothing")

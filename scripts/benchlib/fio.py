@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""One fio process: its command line, its run, its answer or its own words on failure.
+
+Why these options (DEFAULT_OPTIONS):
+    lat, not clat       engines stamp "submitted" at different places; only the total compares
+    disable_slat        the same clock readings for every engine
+    invalidate=0        fio drops the page cache for its own engines only
+    norandommap         no bitmap lookups between I/Os
+    allow_file_create   a wrong path is an error, not a new file
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import BenchError
+from .model import Histogram
+
+DEFAULT_OPTIONS = ("--name=bench", "--norandommap", "--invalidate=0", "--allow_file_create=0",
+                   "--disable_slat=1", "--lat_percentiles=1", "--clat_percentiles=0",
+                   "--output-format=json+", "--eta=never")
+START_STOP_SECONDS = 60  # more than fio ever needs beyond the run time: then it hangs
+KILL_AFTER_SECONDS = 5
+DIRECTIONS = ("read", "write", "trim")
+WRITES = ("write", "randwrite", "readwrite", "rw", "randrw", "trim", "randtrim", "trimwrite")
+WORKLOADS = ("randread", "read", *WRITES)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What fio is to do, whoever does it."""
+
+    rw: str
+    block_size: int
+    depth: int
+    direct: bool
+    size: int
+    runtime_ms: int
+    ramp_ms: int
+    cpu: int
+    random_seed: int
+
+    def options(self) -> list[str]:
+        # fio reads --runtime=0.7 as 0: milliseconds. Sizes are whole blocks.
+        options = [f"--rw={self.rw}", f"--bs={self.block_size}", f"--iodepth={self.depth}",
+                   f"--direct={int(self.direct)}",
+                   f"--size={self.size // self.block_size * self.block_size}",
+                   f"--runtime={self.runtime_ms}ms", "--time_based",
+                   f"--cpus_allowed={self.cpu}", f"--randseed={self.random_seed}"]
+        if self.ramp_ms:
+            options.append(f"--ramp_time={self.ramp_ms}ms")
+        return options if self.rw in WRITES else [*options, "--readonly"]
+
+    def seconds(self) -> float:
+        return (self.runtime_ms + self.ramp_ms) / 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What fio measured in one process; times in ns."""
+
+    ios: int
+    iops: float
+    mean: float
+    stddev: float
+    min: int
+    max: int
+    user_cpu: float
+    system_cpu: float
+    context_switches: int
+    latency: Histogram
+
+
+def command(job: Job, engine_options: list[str], target_options: list[str]) -> list[str]:
+    """fio's command line."""
+    return ["fio", *DEFAULT_OPTIONS, *engine_options, *target_options, *job.options()]
+
+
+def run(argv: list[str], seconds: float) -> Outcome:
+    """Run fio and read its figures; BenchError with fio's own message when it fails."""
+    status, output, errors = _run_process(argv, seconds + START_STOP_SECONDS)
+    noise, answer = _split(output)
+    words = _words(errors + "\n" + noise)
+    if status != 0 or answer is None:
+        raise BenchError(f"fio failed: {words or f'exit status {status}, no message'}",
+                         _remedy(words))
+    job = answer["jobs"][0]
+    if job["error"]:
+        raise BenchError(f"fio failed: {words or os.strerror(job['error'])}", _remedy(words))
+    return _outcome(job, words)
+
+
+def _run_process(argv: list[str], timeout: float) -> tuple[int, str, str]:
+    # In a session of its own: Ctrl-C comes to us alone, and we end fio in good order.
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+    except OSError as error:
+        raise BenchError(f"cannot run {argv[0]}: {error.strerror}", "Run scripts/setup.") from error
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise BenchError(f"fio did not end within {timeout:.0f} s: {' '.join(argv)}",
+                         "Run this command by hand to see where it hangs.") from None
+    except BaseException:
+        _end(process)
+        raise
+    return process.returncode, output, errors
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End fio and its children: asked first, then killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            process.communicate(timeout=KILL_AFTER_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _split(output: str) -> tuple[str, dict[str, Any] | None]:
+    """fio may print messages before its JSON: (messages, JSON value or None)."""
+    start = 0 if output.startswith("{") else output.find("\n{") + 1
+    if not output.startswith("{", start):
+        return output, None
+    try:
+        return output[:start], json.loads(output[start:])
+    except json.JSONDecodeError:
+        return output[:start], None
+
+
+def _words(text: str) -> str:
+    """fio's message on one line, without its "fio:" prefixes and repetitions."""
+    lines = [line.strip().removeprefix("fio: ") for line in text.splitlines()]
+    return "; ".join(dict.fromkeys(line for line in lines if line))[:600]
+
+
+def _remedy(words: str) -> str:
+    if "bad ioops version" in words:
+        return ("The library was built for another fio than the one in PATH: "
+                "run scripts/setup, then rebuild.")
+    if "not loadable" in words or "invalid external ioengine" in words:
+        return "The engine is missing or built without fio: run scripts/setup, then rebuild."
+    return ""
+
+
+def _outcome(job: dict[str, Any], words: str) -> Outcome:
+    sides = [job[name] for name in DIRECTIONS if job.get(name, {}).get("lat_ns", {}).get("N")]
+    if not sides:
+        # An engine that fails after its set-up can leave exit status 0 and no I/O.
+        raise BenchError(f"fio did no I/O{': ' + words if words else ''}",
+                         "Run the command of --dry-run by hand to see more.")
+    counts: dict[int, int] = {}
+    for side in sides:
+        for value, count in side["lat_ns"].get("bins", {}).items():
+            counts[int(value)] = counts.get(int(value), 0) + count
+    bins = sorted(counts)
+    mean, stddev = _pool([side["lat_ns"] for side in sides])
+    return Outcome(
+        ios=sum(side["total_ios"] for side in sides), iops=sum(side["iops"] for side in sides),
+        mean=mean, stddev=stddev,
+        min=min(side["lat_ns"]["min"] for side in sides),
+        max=max(side["lat_ns"]["max"] for side in sides),
+        user_cpu=job["usr_cpu"], system_cpu=job["sys_cpu"], context_switches=job["ctx"],
+        latency=Histogram(bins, [counts[value] for value in bins]))
+
+
+def _pool(sides: list[dict[str, float]]) -> tuple[float, float]:
+    """Mean and standard deviation over several directions, from those of each."""
+    total = sum(side["N"] for side in sides)
+    mean = sum(side["N"] * side["mean"] for side in sides) / total
+    square = sum(side["N"] * (side["stddev"] ** 2 + side["mean"] ** 2) for side in sides) / total
+    return mean, math.sqrt(max(0.0, square - mean ** 2))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Who else uses a file or block device? Asked before anything is written to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from .blockdev import SYS, BlockDevice, block_device, mounts, read_text
+
+
+def users(path: str) -> list[str]:
+    """What uses `path`, in words; empty when nobody does as far as can be seen."""
+    if stat.S_ISBLK(os.stat(path).st_mode):
+        return _block_users(path)
+    return _swap_users(path) + _loop_users(path) + _writers(path)
+
+
+def _block_users(path: str) -> list[str]:
+    device = block_device(path)
+    found = _swap_users(path)
+    if device:
+        found += _mounted_at(device) + [f"used by {name}" for name in device.holders()]
+    if not found and _claimed(path):
+        found.append("claimed by the kernel or by another program (O_EXCL open: busy)")
+    return found
+
+
+def _mounted_at(device: BlockDevice) -> list[str]:
+    numbers = device.numbers()
+    found = [f"mounted at {mount.point}" for mount in mounts() if mount.number in numbers]
+    return list(dict.fromkeys(found))
+
+
+def _claimed(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def _swap_users(path: str) -> list[str]:
+    names = [line.split()[0] for line in read_text(Path("/proc/swaps")).splitlines()[1:]]
+    return ["used as swap"] if any(_same_file(path, name) for name in names) else []
+
+
+def _loop_users(path: str) -> list[str]:
+    return [f"backing file of {loop.parent.parent.name}"
+            for loop in SYS.glob("block/loop*/loop/backing_file")
+            if _same_file(path, read_text(loop))]
+
+
+def _writers(path: str) -> list[str]:
+    """Processes with the file open for writing (those of other users only when root)."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if not _same_file(path, str(link)):
+                continue
+            info = (link.parent.parent / "fdinfo" / link.name).read_text()
+            process = read_text(link.parent.parent / "comm")
+        except OSError:
+            continue  # closed or ended meanwhile
+        flags = next(int(line.split()[1], 8) for line in info.splitlines()
+                     if line.startswith("flags:"))
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            found.append(f"open for writing in {process} (process {link.parent.parent.name})")
+    return sorted(set(found))
+
+
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False

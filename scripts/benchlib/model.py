@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a result consists of. These classes are the JSON schema: results.py reads and writes
+exactly their fields. A change of meaning or a field removed asks for a new SCHEMA number.
+
+Times are nanoseconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SCHEMA = "libblkio-bench/1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for."""
+
+    rw: str
+    block_size: int
+    depths: list[int]
+    modes: list[str]
+    rounds: int
+    runtime_ms: int
+    ramp_ms: int
+    seed: int
+    cpu: int  # the CPU that fio's job is pinned to
+    max_load: float  # a round in which others used more of the machine is run again
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    name: str
+    label: str
+    kind: str  # page-cache, direct-file or block-device
+    direct: bool
+    size: int
+    medium: str  # what holds the data: "tmpfs", "ext4 on vda", "NVMe disk: MODEL"
+    path: str  # "" for a scratch file
+    queue: dict[str, str]  # the device's /sys/block/*/queue settings that matter
+
+
+@dataclass(frozen=True)
+class ContenderInfo:
+    name: str
+    label: str
+    options: list[str]  # fio's, without the target
+    ring_flags: list[str] | None  # io_uring_setup flags seen; None: not known
+
+
+@dataclass(frozen=True)
+class Skip:
+    target: str
+    contender: str
+    reason: str
+
+
+def left_out(skips: list[Skip]) -> list[str]:
+    """What was not run and why, one line for all contenders with the same reason."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for skip in skips:
+        grouped.setdefault((skip.target, skip.reason), []).append(skip.contender)
+    return [f"{' and '.join(dict.fromkeys(names))} on {target}: {reason}" if all(names)
+            else f"{target}: {reason}" for (target, reason), names in grouped.items()]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """fio's latency histogram: the middle of each bin in ns, ascending, and its count."""
+
+    bins: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One fio process: one contender, once, in one round."""
+
+    target: str
+    depth: int
+    contender: str
+    round: int
+    position: int  # 0: ran first in its round
+    calm: bool  # False: others disturbed the round and the retries were used up
+    other_load: float  # share of the machine used by others during the round
+    ios: int
+    iops: float
+    mean: float
+    stddev: float
+    min: int
+    max: int
+    user_cpu: float  # per cent of one CPU
+    system_cpu: float
+    context_switches: int
+    latency: Histogram
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median with the ends of its bootstrap confidence interval."""
+
+    median: float
+    low: float
+    high: float
+    confidence: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One contender on one target at one depth, over all its rounds."""
+
+    target: str
+    depth: int
+    contender: str
+    rounds: int
+    disturbed: int  # of these rounds, how many were disturbed
+    mean: float  # median over rounds of the rounds' mean latency
+    p50: float  # percentiles of the merged histograms
+    p99: float
+    iops: float  # median over rounds
+    ratio: Interval | None  # mean latency relative to the baseline of the same round
+    verdict: str  # one of stats.VERDICTS
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a reader must know to compare these figures with others."""
+
+    fio: str
+    libblkio: str
+    libblkio_build: str
+    kernel: str
+    distribution: str
+    cpu: str
+    cpus: int
+    threads_per_core: int
+    numa_nodes: int
+    virtualised: str
+    memory_mib: int
+    governor: str
+    idle_states: str
+    cpu_latency_held: bool
+    clock: str
+    mitigations: str
+    python: str
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    schema: str
+    complete: bool
+    started: str  # UTC, ISO 8601
+    seconds: float
+    baseline: str
+    settings: Settings
+    environment: Environment
+    targets: list[TargetInfo]
+    contenders: list[ContenderInfo]
+    skips: list[Skip]
+    summaries: list[Summary]
+    retried_rounds: int
+    samples: list[Sample]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a comparison will do, from the command line: who, where, how often, how long.
+
+Standard library only, so that --dry-run works before the set-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shlex
+import sys
+from pathlib import Path
+
+from . import fio, machine, targets
+from .contenders import Contender, choose
+from .errors import refuse
+from .measure import TRIAL_MS, Campaign
+from .model import Settings, Skip, left_out
+from .prepare import ROOT
+from .progress import Progress, clock
+from .schedule import Case
+
+ROUNDS, QUICK_ROUNDS = 11, 5
+RUNTIME_MS, QUICK_RUNTIME_MS = 500, 300
+RAMP_MS = 100
+FIO_START_SECONDS = 0.3  # what a fio process takes beside its run time
+
+
+def dry_run(options: argparse.Namespace) -> None:
+    """Print the plan and every fio command."""
+    build = build_folder(options)
+    plan = campaign(options, build, os.path.abspath(build / "libblkio.so"))
+    announce(plan)
+    print_commands(plan)
+
+
+def build_folder(options: argparse.Namespace) -> Path:
+    return Path(options.build_dir) if options.build_dir else ROOT / "build"
+
+
+def campaign(options: argparse.Namespace, build: Path, engine: str) -> Campaign:
+    """The campaign that the options ask for, its scratch files still to be made."""
+    settings = _settings(options)
+    contenders = choose(options.modes, engine)
+    chosen, skips = _targets(options, settings, build)
+    entries, more = _entries(chosen, contenders, settings.depths)
+    return Campaign(settings, {target.name: target for target in chosen},
+                    {contender.name: contender for contender in contenders},
+                    Progress(_processes(entries) * (settings.rounds + 1)), entries, skips + more)
+
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    quick = options.quick
+    cpu = machine.choose_cpu() if options.cpu is None else options.cpu
+    if cpu not in machine.allowed_cpus():
+        raise refuse(f"--cpu {cpu}: this process may use {sorted(machine.allowed_cpus())}")
+    if options.rw not in fio.WORKLOADS:
+        raise refuse(f"--rw {options.rw}: no such workload",
+                     f"Choose from {', '.join(fio.WORKLOADS)}.")
+    seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
+    return Settings(
+        rw=options.rw, block_size=options.bs, depths=options.depth, modes=options.modes,
+        rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS),
+        runtime_ms=options.runtime or (QUICK_RUNTIME_MS if quick else RUNTIME_MS),
+        ramp_ms=RAMP_MS, seed=seed, cpu=cpu, max_load=options.max_load)
+
+
+def _targets(options: argparse.Namespace, settings: Settings,
+             build: Path) -> tuple[list[targets.Target], list[Skip]]:
+    """The targets to measure; default ones that this machine cannot offer are skipped."""
+    default = list(targets.SCRATCH)[:1] if options.quick else list(targets.SCRATCH)
+    chosen: list[targets.Target] = []
+    skips: list[Skip] = []
+    for name in dict.fromkeys(options.target or default):
+        if name in targets.SCRATCH:
+            planned = targets.plan_scratch(name, build, options.size)
+        else:
+            planned = targets.user_target(
+                name, buffered=options.buffered, writes=settings.rw in fio.WRITES,
+                destructive=options.destructive, warn=_say)
+        if isinstance(planned, Skip):
+            if options.target:
+                raise refuse(f"target {name}: {planned.reason}")
+            skips.append(planned)
+            continue
+        targets.check_block_size(planned, settings.block_size)
+        chosen.append(planned)
+    return _distinct(chosen), skips
+
+
+def _distinct(chosen: list[targets.Target]) -> list[targets.Target]:
+    names = [target.name for target in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse(f"two targets are called {name}", "Measure them one at a time.")
+    if not chosen:
+        raise refuse("no target can be measured on this machine", "Name one with --target PATH.")
+    return chosen
+
+
+def _entries(chosen: list[targets.Target], contenders: list[Contender],
+             depths: list[int]) -> tuple[dict[Case, list[str]], list[Skip]]:
+    """Who takes part in which case, and why the others do not."""
+    entries: dict[Case, list[str]] = {}
+    skips = []
+    for target in chosen:
+        obstacles = {contender.name: contender.obstacle(target) for contender in contenders}
+        able = [name for name, obstacle in obstacles.items() if not obstacle]
+        skips += [Skip(target.name, name, text) for name, text in obstacles.items() if text]
+        entries.update({Case(target.name, depth): list(able) for depth in depths})
+    return entries, skips
+
+
+def _processes(entries: dict[Case, list[str]]) -> int:
+    return sum(len(names) for names in entries.values())
+
+
+def announce(plan: Campaign) -> None:
+    """Say on stderr what is going to happen."""
+    settings, processes = plan.settings, _processes(plan.entries)
+    one = (settings.runtime_ms + settings.ramp_ms) / 1000 + FIO_START_SECONDS
+    seconds = processes * (settings.rounds * one + TRIAL_MS / 1000 + FIO_START_SECONDS)
+    _say(f"{settings.rounds} rounds of {processes} fio runs on {', '.join(plan.targets)} at depth "
+         f"{', '.join(map(str, settings.depths))}: about {clock(seconds)}, seed {settings.seed}")
+    for line in left_out(plan.skips):
+        _say(f"leaving out {line}")
+
+
+def print_commands(plan: Campaign) -> None:
+    for case, names in plan.entries.items():
+        for name in names:
+            contender, job = plan.contenders[name], plan.job(case, random_seed=1)
+            with contender.reach(plan.targets[case.target]) as reach:
+                print(shlex.join(fio.command(job, contender.options, reach)))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

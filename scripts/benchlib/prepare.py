@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""From a fresh clone to a library that fio can load: set-up and build, when needed.
+
+Standard library only: this runs before the set-up has installed anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .errors import BenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ("fio", "meson", "ninja", "cc")
+MODULES = ("numpy", "scipy", "matplotlib")
+FIO_SOURCE = ROOT / ".deps" / "fio"
+SETUP = ROOT / "scripts" / "setup"
+
+
+def missing() -> list[str]:
+    """What the set-up would bring and is not there yet."""
+    absent = [name for name in COMMANDS if shutil.which(name) is None]
+    absent += [f"Python's {name}" for name in MODULES if importlib.util.find_spec(name) is None]
+    return absent + ([] if FIO_SOURCE.exists() else ["fio's source"])
+
+
+def set_up() -> None:
+    """Run scripts/setup if anything is missing."""
+    absent = missing()
+    if not absent:
+        return
+    _say(f"missing: {', '.join(absent)}; running scripts/setup")
+    _run([str(SETUP)], "scripts/setup failed", "Its message is above.")
+    importlib.invalidate_caches()
+    still = missing()
+    if still:
+        raise BenchError(f"scripts/setup ran, but missing are still: {', '.join(still)}",
+                         f"This Python is {sys.executable}; the set-up installs Debian's.")
+
+
+def build_library(build: Path) -> None:
+    """Configure and build in the folder; quick when all is up to date."""
+    if not (build / "build.ninja").exists():
+        _say("configuring the build")
+        _run(["meson", "setup", "--buildtype=release", str(build), str(ROOT)],
+             "meson setup failed", "Its message is above.", quiet=True)
+    _run(["ninja", "-C", str(build)], "the build failed", "Its message is above.", quiet=True)
+
+
+def engine(build: Path) -> Path:
+    """The library in a build folder, proven to hold an engine that this fio loads."""
+    library = build / "libblkio.so"
+    if not library.exists():
+        raise BenchError(f"there is no {library}", "Build it: leave --no-build out.")
+    check_engine(library, build)
+    return library
+
+
+def check_engine(library: Path, build: Path) -> None:
+    """fio must find its engine in the library; otherwise say why, in fio's words."""
+    done = subprocess.run(["fio", f"--enghelp={library}"], capture_output=True, text=True)
+    if done.returncode == 0 and "libblkio_driver" in done.stdout:
+        return
+    words = " ".join((done.stderr + done.stdout).split())[:400]
+    raise BenchError(
+        f"fio cannot load its engine from {library}: {words or 'no message'}",
+        "Run scripts/setup, which fetches the source of the installed fio, then\n"
+        f"  meson setup --reconfigure -Dfio=enabled {build}; its output says what it lacks.")
+
+
+def _run(argv: list[str], failure: str, remedy: str, quiet: bool = False) -> None:
+    """Run a command; when `quiet`, show its output only if it fails."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE if quiet else sys.stderr,
+                              stderr=subprocess.STDOUT if quiet else None)
+    except OSError as error:
+        raise BenchError(f"cannot run {argv[0]}: {error.strerror}", "Run scripts/setup.") from error
+    if done.returncode:
+        if quiet:
+            print(done.stdout[-8000:], file=sys.stderr)
+        raise BenchError(f"{failure} (exit status {done.returncode})", remedy)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What is going on, on stderr: one line kept up to date on a terminal, milestones elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+BAR = 20
+MILESTONES = 10
+
+
+class Progress:
+    def __init__(self, total: int, quiet: bool = False) -> None:
+        self._total = total
+        self._done = 0
+        self._begin = time.monotonic()
+        self._live = sys.stderr.isatty() and not quiet
+        self._quiet = quiet
+
+    def extend(self, steps: int) -> None:
+        """More work than planned."""
+        self._total += steps
+
+    def step(self, text: str) -> None:
+        """One more step is done; `text` says what comes to mind about it."""
+        before, self._done = self._done, self._done + 1
+        if self._live:
+            self._show(self._line(text))
+        elif not self._quiet and self._milestone(before) != self._milestone(self._done):
+            print(self._line(text), file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A message that stays."""
+        if self._live:
+            self._show("")
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._live:
+            self._show("")
+
+    def _milestone(self, done: int) -> int:
+        return done * MILESTONES // max(1, self._total)
+
+    def _line(self, text: str) -> str:
+        share = min(1.0, self._done / max(1, self._total))
+        full = round(share * BAR)
+        elapsed = time.monotonic() - self._begin
+        left = elapsed / share - elapsed if share else 0.0
+        return (f"[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  "
+                f"{clock(left)} left  {text}")
+
+    def _show(self, line: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """31 s, 4:07 min"""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d} min" if whole >= 60 else f"{whole} s"

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Results on disk: one folder each, with result.json as the whole truth and the rest drawn from it.
+
+    result.json      everything, in the schema of model.py; read back only if it fits that schema
+    table.txt        the table and the verdict as printed
+    environment.txt  the machine and the software
+    chart.svg .png   the picture
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from .codec import DecodeError, decode, encode
+from .errors import BenchError, refuse
+from .model import SCHEMA, Result
+
+RESULT = "result.json"
+_NUMBERS = re.compile(r"\[[\d,\s]+\]")  # as json writes them: one number a line
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder, or say now and not after the measurement that it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise refuse(f"cannot write results to {folder}: {error.strerror}",
+                     "Choose another folder with --output.") from error
+
+
+def drop_if_empty(folder: Path) -> None:
+    """Take back prepare_folder() when there is nothing to keep."""
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write(folder: Path, result: Result) -> None:
+    """Write result.json, complete or not at all."""
+    text = json.dumps(encode(result), indent=1, allow_nan=False)
+    write_text(folder / RESULT, _NUMBERS.sub(_on_one_line, text) + "\n")
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return "".join(numbers[0].split())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step, so that no reader sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Result:
+    """The result in a folder or file, checked against the schema."""
+    file = path / RESULT if path.is_dir() else path
+    try:
+        value = json.loads(file.read_text())
+    except OSError as error:
+        raise refuse(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise refuse(f"{file} is not JSON: {error}") from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != SCHEMA:
+        raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
+                     "Use the version of the project that wrote it.")
+    try:
+        result = decode(Result, value)
+        _check_samples(result)
+    except DecodeError as error:
+        raise refuse(f"{file} does not fit its schema: {error}") from error
+    return result
+
+
+def _check_samples(result: Result) -> None:
+    """What types alone do not say."""
+    targets = {target.name for target in result.targets}
+    contenders = {contender.name for contender in result.contenders}
+    for i, sample in enumerate(result.samples):
+        where = f"samples[{i}]"
+        if sample.target not in targets or sample.contender not in contenders:
+            raise DecodeError(f"{where}: {sample.target}/{sample.contender} is not listed")
+        if len(sample.latency.bins) != len(sample.latency.counts):
+            raise DecodeError(f"{where}.latency: as many counts as bins, please")
+        if sample.mean <= 0 or sample.ios <= 0:
+            raise DecodeError(f"{where}: mean and ios must be positive")

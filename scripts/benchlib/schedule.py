@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""In which order everything runs: random, reproducible from a seed, and balanced.
+
+A round visits every case (target and depth) once, in random order. Within a case all contenders
+follow each other directly; each second round runs them in the reverse of the order before
+(A B C, then C B A), so that a slow drift of the machine favours none.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Case:
+    target: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """The contenders of one case in one round, in the order to run."""
+
+    round: int
+    case: Case
+    order: list[str]
+    random_seed: int  # of fio's offsets: the same for all in the block
+
+
+def blocks(contenders: Mapping[Case, Sequence[str]], rounds: int, seed: int) -> Iterator[Block]:
+    """The whole schedule; the same seed gives the same schedule."""
+    source = random.Random(seed)
+    last: dict[Case, list[str]] = {}
+    for number in range(rounds):
+        cases = list(contenders)
+        source.shuffle(cases)
+        for case in cases:
+            if number % 2:
+                order = last[case][::-1]
+            else:
+                order = list(contenders[case])
+                source.shuffle(order)
+            last[case] = order
+            yield Block(number, case, order, source.randrange(1, 1 << 31))

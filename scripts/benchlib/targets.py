@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Where the I/O goes: scratch files made for the run, or a file or device the user names.
+
+A Target is ready to use and says all that a contender must know about it. The scratch targets
+(SCRATCH, one entry each) are the defaults:
+
+    page-cache   buffered reads of a cached file: no device at all, so the software's own cost
+    tmpfs        O_DIRECT on tmpfs: asynchronous in the kernel (a worker thread), still no device
+    disk         O_DIRECT on the filesystem of the build folder: a real device with its own noise
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from . import inuse
+from .blockdev import BlockDevice, block_device, mount_of, mounts, read_text
+from .errors import BenchError, refuse
+from .model import Skip, TargetInfo
+
+CHUNK = 1 << 20
+PREFIX = "bench-scratch-"
+KEEP_FREE = 256 << 20  # leave this much on a filesystem, and in memory
+
+
+@dataclass(frozen=True)
+class Target:
+    name: str
+    label: str
+    kind: str
+    path: str
+    direct: bool
+    size: int
+    device: BlockDevice | None
+    scratch: bool
+
+    def info(self) -> TargetInfo:
+        return TargetInfo(self.name, self.label, self.kind, self.direct, self.size,
+                          medium(self.path, self.device), "" if self.scratch else self.path,
+                          self.device.settings() if self.device else {})
+
+    def cached(self) -> bool:
+        return not self.direct
+
+    def warm_up(self) -> None:
+        """Have the page cache hold a buffered target, as its runs assume."""
+        if self.cached():
+            with open(self.path, "rb", buffering=0) as file:
+                while file.read(CHUNK):
+                    pass
+
+
+def medium(path: str, device: BlockDevice | None) -> str:
+    """What holds the data, in words, without naming the path."""
+    if stat.S_ISBLK(os.stat(path).st_mode):
+        return device.describe() if device else "block device"
+    mount = mount_of(path)
+    fstype = mount.fstype if mount else "unknown filesystem"
+    return f"{fstype} on {device.describe()}" if device else fstype
+
+
+def memory_available() -> int:
+    for line in read_text(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+# ---- Scratch files ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """How to make one default target."""
+
+    name: str
+    label: str
+    kind: str
+    direct: bool
+    folder: Callable[[Path], Path | None]  # given the build folder
+    in_memory: bool  # its data take memory, not disk space
+
+
+def _tmpfs_folder(_build: Path) -> Path | None:
+    points = [mount.point for mount in mounts() if mount.fstype == "tmpfs" and mount.writable]
+    points = [point for point in points if os.access(point, os.W_OK)]
+    return Path(max(points, key=_free_space)) if points else None
+
+
+def _build_folder(build: Path) -> Path:
+    return build if build.is_dir() else build.parent
+
+
+SCRATCH: dict[str, Scratch] = {scratch.name: scratch for scratch in (
+    Scratch("page-cache", "page cache (buffered file)", "page-cache", False, _build_folder, True),
+    Scratch("tmpfs", "tmpfs file, O_DIRECT", "direct-file", True, _tmpfs_folder, True),
+    Scratch("disk", "file on disk, O_DIRECT", "direct-file", True, _build_folder, False),
+)}
+
+
+def plan_scratch(name: str, build: Path, size: int) -> Target | Skip:
+    """The scratch target `name`, to be made by make_scratch(); or why there can be none."""
+    spec = SCRATCH[name]
+    folder = spec.folder(build)
+    if folder is None:
+        return Skip(name, "", "no writable tmpfs is mounted")
+    lack = _lacking(spec, folder, size)
+    if lack:
+        return Skip(name, "", lack)
+    device = block_device(str(folder))
+    if spec.direct:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX) as trial:
+            if not _opens_direct(trial.name):
+                return Skip(name, "", f"{medium(str(folder), device)} refuses O_DIRECT")
+    path = folder / f"{PREFIX}{name}-{os.getpid()}"
+    return Target(name, spec.label, spec.kind, str(path), spec.direct, size, device, scratch=True)
+
+
+def make_scratch(target: Target, stack: ExitStack, keep: bool) -> None:
+    """Write the scratch file; it goes when `stack` is left, unless it is to be kept."""
+    path = Path(target.path)
+    if not keep:
+        stack.callback(path.unlink, missing_ok=True)
+    try:
+        _fill(path, target.size)
+    except OSError as error:
+        raise BenchError(f"cannot write the scratch file {path}: {error.strerror}",
+                         "Make room, use a smaller --size, or name a --target.") from error
+
+
+def _free_space(folder: str | Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _lacking(spec: Scratch, folder: Path, size: int) -> str:
+    """What there is too little of for a scratch file, or ""."""
+    needed = size + KEEP_FREE
+    if _free_space(folder) < needed:
+        return (f"{_free_space(folder) >> 20} MiB free in {folder}, {needed >> 20} MiB needed "
+                "(smaller: --size)")
+    if spec.in_memory and memory_available() < needed:
+        return (f"{memory_available() >> 20} MiB of memory available, {needed >> 20} MiB needed "
+                "(smaller: --size)")
+    return ""
+
+
+def _fill(path: Path, size: int) -> None:
+    """Random data, really written: neither holes nor zeroes that a device could shortcut."""
+    with open(path, "xb", buffering=0) as file:
+        for offset in range(0, size, CHUNK):
+            file.write(os.urandom(min(CHUNK, size - offset)))
+        os.fsync(file.fileno())
+
+
+def _opens_direct(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+# ---- Targets the user names ------------------------------------------------------------------
+
+
+def user_target(path: str, *, buffered: bool, writes: bool, destructive: bool,
+                warn: Callable[[str], None]) -> Target:
+    """The target at `path`, checked; refused rather than harmed."""
+    status = _status(path)
+    _check_use(path, writes, destructive, warn)
+    device = block_device(path)
+    size = _size(path)
+    is_block = stat.S_ISBLK(status.st_mode)
+    if size == 0:
+        raise refuse(f"{path} is empty", "Name a file or device with data to read.")
+    if not is_block and status.st_blocks * 512 < size * 0.9:
+        warn(f"{path} is sparse: holes are read without touching the device")
+    if not buffered and not _opens_direct(path):
+        raise refuse(f"{path} cannot be opened with O_DIRECT",
+                     "Measure through the page cache with --buffered.")
+    if buffered and memory_available() < size + KEEP_FREE:
+        raise refuse(f"{path} ({size >> 20} MiB) does not fit the page cache "
+                     f"({memory_available() >> 20} MiB available)", "Leave --buffered out.")
+    kind = "page-cache" if buffered else "block-device" if is_block else "direct-file"
+    label = f"{os.path.basename(path)}, {'page cache' if buffered else 'O_DIRECT'}"
+    return Target(os.path.basename(path), label, kind, os.path.realpath(path), not buffered, size,
+                  device, scratch=False)
+
+
+def check_block_size(target: Target, block_size: int) -> None:
+    """Refuse a block size that the target cannot do."""
+    unit = target.device.logical_block_size() if target.direct and target.device else 1
+    if block_size % unit:
+        raise refuse(f"--bs {block_size}: {target.name} works in blocks of {unit} bytes",
+                     f"Use a multiple: --bs {unit}")
+    if block_size > target.size:
+        raise refuse(f"--bs {block_size} is larger than {target.name} ({target.size} bytes)")
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise refuse(f"--target {path}: {error.strerror}") from error
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise refuse(f"--target {path} is neither a file nor a block device")
+    return status
+
+
+def _size(path: str) -> int:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise refuse(f"--target {path}: {error.strerror}",
+                     "Run as a user who may read it, for a device usually root.") from error
+
+
+def _check_use(path: str, writes: bool, destructive: bool, warn: Callable[[str], None]) -> None:
+    users = inuse.users(path)
+    if writes and not destructive:
+        raise refuse(f"this workload overwrites {path}",
+                     "Add --destructive if everything in it may be lost.")
+    if writes and users:
+        raise refuse(f"{path} is in use and will not be written to: {'; '.join(users)}",
+                     "Unmount or stop what uses it, or name another target.")
+    if users:
+        warn(f"{path} is in use ({'; '.join(users)}): its other users disturb the figures")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the tests of scripts/ share: the path to benchlib, a runner that meson understands, samples.
+
+Exit status 77 tells meson that every test was skipped; the reasons are printed in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "scripts" / "bench"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from benchlib.model import Histogram, Sample  # noqa: E402
+
+SKIPPED = 77
+
+
+def build_folder() -> Path:
+    """The build folder under test; SkipTest without one whose fio engine works."""
+    from benchlib import prepare
+    from benchlib.errors import BenchError
+    name = os.environ.get("BUILD_DIR", "")
+    if not name:
+        raise unittest.SkipTest("BUILD_DIR is not set: no library to test with")
+    try:
+        prepare.engine(Path(name))
+    except BenchError as error:
+        raise unittest.SkipTest(f"no fio engine in {name}: {error.message}") from error
+    return Path(name)
+
+
+def sample(**changes: Any) -> Sample:
+    """A plausible sample, with the given fields changed."""
+    fields: dict[str, Any] = {
+        "target": "page-cache", "depth": 1, "contender": "native", "round": 0, "position": 0,
+        "calm": True, "other_load": 0.0, "ios": 1000, "iops": 1e6, "mean": 1000.0, "stddev": 10.0,
+        "min": 900, "max": 1500, "user_cpu": 30.0, "system_cpu": 70.0, "context_switches": 3,
+        "latency": Histogram([1000, 1016], [900, 100])}
+    return Sample(**{**fields, **changes})
+
+
+def main() -> None:
+    program = unittest.main(exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.testsRun == len(result.skipped) and result.skipped else 0)

@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The order of runs: reproducible, complete, balanced."""
+
+from __future__ import annotations
+
+import itertools
+import unittest
+
+from support import main
+from benchlib.schedule import Block, Case, blocks
+
+MODES = ["native", "block", "eventfd", "loop"]
+CASES = {Case("a", 1): MODES, Case("a", 32): MODES, Case("b", 1): MODES[:2]}
+
+
+def schedule(seed: int, rounds: int = 12) -> list[Block]:
+    return list(blocks(CASES, rounds, seed))
+
+
+class Schedule(unittest.TestCase):
+    def test_seed_decides(self) -> None:
+        self.assertEqual(schedule(1), schedule(1))
+        self.assertNotEqual(schedule(1), schedule(2))
+
+    def test_everybody_runs_once_in_every_round(self) -> None:
+        seen = [(block.round, block.case, name) for block in schedule(3) for name in block.order]
+        wanted = [(number, case, name) for number in range(12)
+                  for case, names in CASES.items() for name in names]
+        self.assertCountEqual(seen, wanted)
+
+    def test_odd_rounds_reverse_the_round_before(self) -> None:
+        for case in CASES:
+            orders = [block.order for block in schedule(4) if block.case == case]
+            for first, second in zip(orders[::2], orders[1::2]):
+                self.assertEqual(second, first[::-1])
+
+    def test_every_order_comes_up(self) -> None:
+        case = Case("b", 1)
+        orders = [tuple(block.order) for block in schedule(5, 40) if block.case == case]
+        self.assertEqual(set(orders), set(itertools.permutations(MODES[:2])))
+        # over an even number of rounds each has run first as often as last
+        self.assertEqual(orders.count(("native", "block")), 20)
+
+    def test_cases_are_shuffled_too(self) -> None:
+        firsts = {next(b.case for b in schedule(seed) if b.round == 0) for seed in range(20)}
+        self.assertEqual(firsts, set(CASES))
+
+    def test_a_block_has_one_seed_for_all_and_the_next_has_another(self) -> None:
+        seeds = [block.random_seed for block in schedule(6)]
+        self.assertEqual(len(set(seeds)), len(seeds))
+
+
+if __name__ == "__main__":
+    main()
