@@ -16,8 +16,8 @@ static void requests(struct device *d)
 		SKIP("request-alignment is 1 here");
 	CHECK_IO_ERR(io_read(q, 1, buf, BLOCK, 0), EINVAL, "request-alignment");
 	CHECK_IO_ERR(io_read(q, align / 2, buf, BLOCK, 0), EINVAL, "request-alignment");
-	CHECK_IO_ERR(io_write(q, 0, buf, align / 2, 0), EINVAL, "request-alignment");
-	CHECK_IO_ERR(io_write(q, 0, buf, align + 1, 0), EINVAL, "");
+	CHECK_IO_ERR(io_write(q, 0, buf, align / 2, 0), EINVAL, "alignment");
+	CHECK_IO_ERR(io_write(q, 0, buf, align + 1, 0), EINVAL, "alignment");
 	CHECK_IO_ERR(io_zeroes(q, align / 2, align, 0), EINVAL, "request-alignment");
 	CHECK_IO_ERR(io_zeroes(q, 0, align / 2, 0), EINVAL, "request-alignment");
 	CHECK_IO_ERR(io_discard(q, align / 2, align, 0), EINVAL, "request-alignment");

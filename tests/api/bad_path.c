@@ -87,7 +87,7 @@ static void symlink_loop(struct device *d)
 	const char *path = scratch("loop");
 
 	(void)d;
-	SYS(symlink(path, path));
+	SYS(symlink("loop", path));
 	refuses(path, false, ELOOP);
 	SYS(unlink(path));
 }
@@ -128,7 +128,7 @@ static void write_protected(struct device *d)
 /* ---- Descriptors -------------------------------------------------------------------------- */
 
 /* The descriptor must be refused and stay the caller's. */
-static void refuses_fd(int fd, int errnum)
+static void refuses_fd(int fd, bool read_only, int errnum)
 {
 	struct blkio *b;
 	char number[16];
@@ -136,7 +136,8 @@ static void refuses_fd(int fd, int errnum)
 	snprintf(number, sizeof(number), "%d", fd);
 	CHECK_OK(blkio_create("io_uring", &b));
 	CHECK_OK(blkio_set_int(b, "fd", fd));
-	CHECK_ERR(blkio_connect(b), errnum, number);
+	CHECK_OK(blkio_set_bool(b, "read-only", read_only));
+	CHECK_ERR(blkio_connect(b), errnum, "\"fd\"", number);
 	blkio_destroy(&b);
 	CHECK(fcntl(fd, F_GETFD) >= 0);
 	close(fd);
@@ -145,18 +146,24 @@ static void refuses_fd(int fd, int errnum)
 static void wrong_descriptors(struct device *d)
 {
 	int pipefd[2];
+
+	refuses_fd((int)SYS(open(d->path, O_PATH | O_CLOEXEC)), true, EBADF);
+	refuses_fd((int)SYS(open(d->path, O_PATH | O_CLOEXEC)), false, EBADF);
+	refuses_fd((int)SYS(open(test_dir(), O_DIRECTORY | O_CLOEXEC)), true, EINVAL);
+	refuses_fd((int)SYS(open("/dev/zero", O_RDWR | O_CLOEXEC)), false, EINVAL);
+	refuses_fd((int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), false, EINVAL);
+	SYS(pipe2(pipefd, O_CLOEXEC));
+	refuses_fd(pipefd[0], true, EINVAL);
+	close(pipefd[1]);
+	refuses_fd((int)SYS(open(d->path, O_WRONLY | O_CLOEXEC)), false, EBADF);
+	refuses_fd((int)SYS(open(d->path, O_RDONLY | O_CLOEXEC)), false, EBADF);
+}
+
+static void numbers_that_are_no_descriptors(struct device *d)
+{
 	struct blkio *b;
 
-	refuses_fd((int)SYS(open(d->path, O_PATH | O_CLOEXEC)), EBADF);
-	refuses_fd((int)SYS(open(test_dir(), O_DIRECTORY | O_CLOEXEC)), EINVAL);
-	refuses_fd((int)SYS(open("/dev/zero", O_RDWR | O_CLOEXEC)), EINVAL);
-	refuses_fd((int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), EINVAL);
-	SYS(pipe2(pipefd, O_CLOEXEC));
-	refuses_fd(pipefd[0], EINVAL);
-	refuses_fd(pipefd[1], EINVAL);
-	refuses_fd((int)SYS(open(d->path, O_WRONLY | O_CLOEXEC)), EBADF);
-
-	CHECK_OK(blkio_create("io_uring", &b));
+	CHECK_OK(blkio_create(d->driver, &b));
 	CHECK_OK(blkio_set_int(b, "fd", 12345));
 	CHECK_ERR(blkio_connect(b), EBADF, "12345");
 	CHECK_OK(blkio_set_int(b, "fd", -7));
@@ -174,5 +181,7 @@ static const struct test tests[] = {
 	{ "no permission", no_permission },
 	{ "write-protected", write_protected },
 	{ "wrong descriptors", wrong_descriptors, T_IO_URING | T_FILE, T_DIRECT },
+	{ "numbers that are no descriptors", numbers_that_are_no_descriptors, T_IO_URING | T_FILE,
+	  T_DIRECT },
 };
 TEST_MAIN(tests)

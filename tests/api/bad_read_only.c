@@ -53,22 +53,27 @@ static void data_is_untouched(struct device *d)
 	free(buf);
 }
 
+static void set_protection(struct device *d, int protect)
+{
+	int fd = (int)SYS(open(d->path, O_RDONLY | O_CLOEXEC));
+
+	SYS(ioctl(fd, BLKROSET, &protect));
+	close(fd);
+}
+
 /* A block device that is write-protected: refused for writing, by path or fd, fine for reading. */
 static void protected_block_device(struct device *d)
 {
-	int protect = 1, fd = (int)SYS(open(d->path, O_RDONLY | O_CLOEXEC));
-	struct blkio *b;
+	struct blkio *b = device_create(d);
 
-	SYS(ioctl(fd, BLKROSET, &protect));
-	b = device_create(d);
-	test_forget_error();
-	CHECK_ERR(blkio_connect(b), EACCES, d->path, "read-only");
+	set_protection(d, 1);
+	CHECK_ERR(blkio_connect(b), EROFS, "read-only");
 	CHECK_OK(blkio_set_bool(b, "read-only", true));
 	CHECK_OK(blkio_connect(b));
 	CHECK_OK(blkio_start(b));
 	refuses_to_write(blkio_get_queue(b, 0));
 	blkio_destroy(&b);
-	close(fd);
+	set_protection(d, 0);
 }
 
 static void read_only_descriptor(struct device *d)

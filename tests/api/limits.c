@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The end of the device, files that grow, and lengths that do not fit 31 or 32 bits. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -215,14 +217,18 @@ static void capacity_is_read_anew(struct device *d)
 	blkio_destroy(&b);
 }
 
-/* No room on the file system: an error for the request that needs it, and the queue lives on. */
-static void file_system_full(struct device *d)
+/* The file may not grow: an error for the request that needs it, and the queue lives on. */
+static void file_size_limit(struct device *d)
 {
+	const struct rlimit limit = { DEVICE_SIZE, DEVICE_SIZE };
 	struct blkio *b = device_start(d);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	char *buf = buffer(BLOCK);
 
-	CHECK_EQ(io_write(q, 1ull << 62, buf, BLOCK, 0), -EFBIG);
+	signal(SIGXFSZ, SIG_IGN);
+	SYS(setrlimit(RLIMIT_FSIZE, &limit));
+	CHECK_EQ(io_write(q, DEVICE_SIZE, buf, BLOCK, 0), -EFBIG);
+	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
 	CHECK_EQ(io_write(q, 0, buf, BLOCK, 0), 0);
 	free(buf);
 	blkio_destroy(&b);
@@ -239,6 +245,6 @@ static const struct test tests[] = {
 	{ "zeroes and discard of more than 4 GiB", zeroes_of_more_than_4_gib, T_FILE, T_DIRECT,
 	  60 },
 	{ "capacity is read anew", capacity_is_read_anew, T_FILE },
-	{ "file too large", file_system_full, T_FILE, T_DIRECT },
+	{ "file size limit", file_size_limit, T_FILE, T_DIRECT },
 };
 TEST_MAIN(tests)

@@ -124,9 +124,11 @@ static void past_the_end(struct device *d)
 	for (size_t i = 0; i < ARRAY_LEN(far); i++) {
 		CHECK(io_zeroes(q, far[i], BLOCK, 0) < 0);
 		CHECK(io_discard(q, far[i], BLOCK, 0) < 0);
-		CHECK(io_zeroes(q, BLOCK, far[i], 0) < 0);
-		CHECK(io_discard(q, BLOCK, far[i], 0) < 0);
 	}
+	/* Linux cuts ranges that begin on a block device off at its end; others may refuse them. */
+	CHECK_IO_ERR(io_zeroes(q, BLOCK, UINT64_MAX & ~4095ull, 0), EINVAL, "");
+	CHECK_IO_ERR(io_discard(q, BLOCK, UINT64_MAX & ~4095ull, 0), EINVAL, "");
+	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
 	blkio_destroy(&b);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The targets and their scratch devices. A new driver joins the API tests with one entry here. */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -63,7 +64,7 @@ static bool attach_loop(struct device *d, int control, int backing_fd)
 		.block_size = d->target->block_size,
 		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
 	};
-	int number = ioctl(control, LOOP_CTL_GET_FREE);
+	int writable = 0, number = ioctl(control, LOOP_CTL_GET_FREE);
 
 	if (number < 0)
 		SKIP("no free loop device: %s", strerror(errno));
@@ -71,8 +72,10 @@ static bool attach_loop(struct device *d, int control, int backing_fd)
 	d->loop_fd = open(d->path, O_RDWR | O_CLOEXEC);
 	if (d->loop_fd < 0)
 		SKIP("%s: %s", d->path, strerror(errno));
-	if (!ioctl(d->loop_fd, LOOP_CONFIGURE, &config))
+	if (!ioctl(d->loop_fd, LOOP_CONFIGURE, &config)) {
+		ioctl(d->loop_fd, BLKROSET, &writable); /* an earlier user's choice would stay */
 		return true;
+	}
 	if (errno != EBUSY)
 		SKIP("%s cannot be configured: %s", d->path, strerror(errno));
 	close(d->loop_fd); /* another test was faster */

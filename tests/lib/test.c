@@ -347,9 +347,10 @@ static void remove_dirs(void)
 
 static void make_dirs(void)
 {
-	const char *base = getenv("TEST_DIR");
+	char *base = realpath(getenv("TEST_DIR") ?: ".", NULL);
 
-	snprintf(dir, sizeof(dir), "%s/scratch.XXXXXX", base ? base : ".");
+	snprintf(dir, sizeof(dir), "%s/scratch.XXXXXX", base ? base : "");
+	free(base);
 	if (!mkdtemp(dir)) {
 		perror(dir);
 		exit(EXIT_FAILURE);

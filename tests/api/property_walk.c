@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every property in every state: what each getter and setter gives, by type and by string. The
+ * table is what existing programs observe; "@" stands for a value that depends on the device and is
+ * worked out by expect_device().
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "../lib/test.h"
+
+enum state { CREATED, CONNECTED, STARTED, NR_STATES };
+
+enum driver_bit { NULL_DRV = 1, URING = 2, ALL = 3 };
+
+/* Results of setting: W works, the rest are errno values. */
+enum { W = 0 };
+
+static const struct row {
+	const char *name;
+	const char *type; /* bool, int, uint64, str */
+	enum driver_bit drivers;
+	const char *get[NR_STATES]; /* value, "-ENODEV", or "@" */
+	int set[NR_STATES];
+	const char *sample; /* a valid value to set */
+} rows[] = {
+#define RO                                                                                         \
+	{                                                                                          \
+		EACCES, EACCES, EACCES                                                             \
+	}
+#define EARLY                                                                                      \
+	{                                                                                          \
+		W, EBUSY, EBUSY                                                                    \
+	}
+#define LATE                                                                                       \
+	{                                                                                          \
+		ENODEV, W, EBUSY                                                                   \
+	}
+#define SAME(v)                                                                                    \
+	{                                                                                          \
+		v, v, v                                                                            \
+	}
+#define LIMIT(v)                                                                                   \
+	{                                                                                          \
+		"-ENODEV", v, v                                                                    \
+	}
+	{ "can-add-queues", "bool", ALL, SAME("true"), RO, "true" },
+	{ "driver", "str", ALL, SAME("@"), RO, "x" },
+	{ "read-only", "bool", ALL, SAME("false"), EARLY, "true" },
+	{ "capacity", "uint64", URING, LIMIT("4194304"), RO, "1" },
+	{ "capacity", "uint64", NULL_DRV, SAME("4194304"), EARLY, "512" },
+	{ "max-queues", "int", ALL, SAME("2147483647"), RO, "1" },
+	{ "num-queues", "int", ALL, SAME("1"), LATE, "5" },
+	{ "num-poll-queues", "int", ALL, SAME("0"), LATE, "2" },
+	{ "supports-poll-queues", "bool", NULL_DRV, SAME("true"), RO, "true" },
+	{ "supports-poll-queues", "bool", URING, { "false", "@", "@" }, RO, "true" },
+	{ "max-mem-regions", "uint64", ALL, SAME("18446744073709551615"), RO, "1" },
+	{ "may-pin-mem-regions", "bool", ALL, SAME("false"), RO, "true" },
+	{ "mem-region-alignment", "uint64", ALL, LIMIT("@"), RO, "1" },
+	{ "needs-mem-regions", "bool", ALL, SAME("false"), RO, "true" },
+	{ "needs-mem-region-fd", "bool", ALL, SAME("false"), RO, "true" },
+	{ "optimal-io-alignment", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "optimal-io-size", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "request-alignment", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "flush-needed", "bool", URING, SAME("true"), RO, "true" },
+	{ "flush-needed", "bool", NULL_DRV, SAME("false"), RO, "true" },
+	{ "buf-alignment", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "can-grow", "bool", ALL, { "false", "@", "@" }, RO, "true" },
+	{ "max-segments", "int", ALL, LIMIT("1024"), RO, "1" },
+	{ "max-segment-len", "int", ALL, LIMIT("0"), RO, "1" },
+	{ "max-transfer", "int", ALL, LIMIT("0"), RO, "1" },
+	{ "optimal-buf-alignment", "int", URING, LIMIT("4096"), RO, "1" },
+	{ "optimal-buf-alignment", "int", NULL_DRV, LIMIT("1"), RO, "1" },
+	{ "supports-fua-natively", "bool", ALL, { "false", "@", "@" }, RO, "true" },
+	{ "max-write-zeroes-len", "uint64", ALL, LIMIT("0"), RO, "1" },
+	{ "discard-alignment", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "discard-alignment-offset", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "max-discard-len", "uint64", ALL, LIMIT("0"), RO, "1" },
+	{ "direct", "bool", URING, SAME("@"), EARLY, "false" },
+	{ "fd", "int", URING, { "-1", "@", "@" }, EARLY, "7" },
+	{ "path", "str", URING, SAME("@"), EARLY, "/else/where" },
+	{ "num-entries", "int", URING, SAME("128"), LATE, "256" },
+	{ "single-issuer", "bool", URING, SAME("false"), LATE, "true" },
+	{ "register-buffers", "bool", URING, SAME("false"), LATE, "true" },
+	{ "sq-poll", "bool", URING, SAME("false"), LATE, "true" },
+};
+
+static enum driver_bit driver_of(const struct device *d)
+{
+	return d->target->traits & T_IO_URING ? URING : NULL_DRV;
+}
+
+static struct blkio *in_state(struct device *d, enum state state)
+{
+	struct blkio *(*const make[])(struct device *) = { device_create, device_connect,
+							   device_start };
+
+	return make[state](d);
+}
+
+/* ---- Values that depend on the device ----------------------------------------------------- */
+
+/* A number below /sys/dev/block/MAJ:MIN/, of the target's block device. */
+static long long sysfs(const struct device *d, const char *attribute)
+{
+	struct stat st;
+	char path[256], text[64] = "";
+	FILE *f;
+
+	SYS(stat(d->path, &st));
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(st.st_rdev),
+		 minor(st.st_rdev), attribute);
+	f = fopen(path, "re");
+	if (!f || !fgets(text, sizeof(text), f))
+		FAIL("%s cannot be read", path);
+	fclose(f);
+	return atoll(text);
+}
+
+/* 0 where the file system does not say. */
+static unsigned dio_alignment(const struct device *d, bool of_memory)
+{
+	struct statx st;
+
+	SYS(statx(AT_FDCWD, d->path, 0, STATX_DIOALIGN, &st));
+	if (!(st.stx_mask & STATX_DIOALIGN))
+		return 0;
+	return of_memory ? st.stx_dio_mem_align : st.stx_dio_offset_align;
+}
+
+static long long alignment(const struct device *d, bool of_memory)
+{
+	unsigned align = 1;
+
+	if (!(d->target->traits & T_DIRECT))
+		return 1;
+	align = dio_alignment(d, of_memory);
+	return align ? align : d->target->block_size;
+}
+
+static bool is_power_of_2(long long n)
+{
+	return n > 0 && !(n & (n - 1));
+}
+
+/* What the property must be on this device; -1 after checking what it was, where that is enough. */
+static long long expect_device(struct device *d, struct blkio *b, const char *name)
+{
+	bool block = d->target->traits & T_BLOCK, null = driver_of(d) == NULL_DRV;
+
+	if (!strcmp(name, "can-grow"))
+		return !!(d->target->traits & T_FILE);
+	if (!strcmp(name, "direct"))
+		return !!(d->target->traits & T_DIRECT);
+	if (!strcmp(name, "supports-fua-natively"))
+		return null ? 1 : block ? sysfs(d, "queue/fua") : get_bool(b, name);
+	if (!strcmp(name, "supports-poll-queues"))
+		return block ? sysfs(d, "queue/io_poll") : 0;
+	if (!strcmp(name, "request-alignment"))
+		return null ? 1 : alignment(d, false);
+	if (!strcmp(name, "buf-alignment") || !strcmp(name, "mem-region-alignment"))
+		return null ? 1 : alignment(d, true);
+	if (!strcmp(name, "discard-alignment-offset"))
+		return block ? sysfs(d, "discard_alignment") : 0;
+	if (!strcmp(name, "discard-alignment"))
+		return null    ? 1
+		       : block ? sysfs(d, "queue/discard_granularity")
+			       : alignment(d, false);
+	if (!strcmp(name, "optimal-io-size"))
+		return block ? sysfs(d, "queue/optimal_io_size") : 0;
+	if (!strcmp(name, "optimal-io-alignment")) {
+		if (block)
+			return sysfs(d, "queue/physical_block_size");
+		CHECK(is_power_of_2(get_int(b, name)));
+		return get_int(b, name);
+	}
+	if (!strcmp(name, "fd")) {
+		CHECK(fcntl(get_int(b, name), F_GETFD) == FD_CLOEXEC);
+		return get_int(b, name);
+	}
+	FAIL("no expectation for \"%s\"", name);
+}
+
+static const char *expected(struct device *d, struct blkio *b, const struct row *row,
+			    enum state state)
+{
+	static char text[32];
+	long long value;
+
+	if (strcmp(row->get[state], "@"))
+		return row->get[state];
+	if (!strcmp(row->name, "driver"))
+		return d->driver;
+	if (!strcmp(row->name, "path"))
+		return d->path;
+	value = expect_device(d, b, row->name);
+	if (!strcmp(row->type, "bool"))
+		return value ? "true" : "false";
+	snprintf(text, sizeof(text), "%lld", value);
+	return text;
+}
+
+/* ---- Getting ------------------------------------------------------------------------------ */
+
+struct values {
+	bool b;
+	int i;
+	uint64_t u;
+};
+
+static const char *const types[] = { "bool", "int", "uint64" };
+
+static int get_as(struct blkio *b, const char *name, const char *type, struct values *v)
+{
+	if (!strcmp(type, "bool"))
+		return blkio_get_bool(b, name, &v->b);
+	if (!strcmp(type, "int"))
+		return blkio_get_int(b, name, &v->i);
+	return blkio_get_uint64(b, name, &v->u);
+}
+
+static void check_gets(struct device *d, struct blkio *b, const struct row *row, enum state state)
+{
+	const char *want = expected(d, b, row, state);
+	bool too_early = !strcmp(want, "-ENODEV");
+	char *text;
+
+	printf("get %s in state %d\n", row->name, state);
+	if (too_early) {
+		CHECK_ERR(blkio_get_str(b, row->name, &text), ENODEV, row->name);
+		CHECK(!text);
+	} else {
+		CHECK_OK(blkio_get_str(b, row->name, &text));
+		CHECK_STR(text, want);
+		free(text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct values v = { true, 77, 77 };
+
+		if (strcmp(types[i], row->type)) {
+			CHECK_ERR(get_as(b, row->name, types[i], &v), ENOTTY, row->name);
+		} else if (too_early) {
+			CHECK_ERR(get_as(b, row->name, types[i], &v), ENODEV, row->name);
+		} else {
+			CHECK_OK(get_as(b, row->name, types[i], &v));
+			if (i == 0)
+				CHECK_EQ(v.b, !strcmp(want, "true"));
+			else if (i == 1)
+				CHECK_EQ(v.i, atoi(want));
+			else
+				CHECK(v.u == strtoull(want, NULL, 10));
+			continue;
+		}
+		CHECK(i == 0 ? !v.b : i == 1 ? !v.i : !v.u);
+	}
+}
+
+/* ---- Setting ------------------------------------------------------------------------------ */
+
+static int set_as(struct blkio *b, const char *name, const char *type, const char *value)
+{
+	if (!strcmp(type, "bool"))
+		return blkio_set_bool(b, name, !strcmp(value, "true"));
+	if (!strcmp(type, "int"))
+		return blkio_set_int(b, name, atoi(value));
+	if (!strcmp(type, "uint64"))
+		return blkio_set_uint64(b, name, strtoull(value, NULL, 10));
+	return blkio_set_str(b, name, value);
+}
+
+static void reads_back(struct blkio *b, const struct row *row, const char *want)
+{
+	char *text;
+
+	CHECK_OK(blkio_get_str(b, row->name, &text));
+	CHECK_STR(text, want);
+	free(text);
+}
+
+static void check_sets(struct blkio *b, const struct row *row, enum state state)
+{
+	static const char *const garbage[] = { "maybe", "x1", "-x" };
+	bool is_str = !strcmp(row->type, "str");
+
+	printf("set %s in state %d\n", row->name, state);
+	for (size_t i = 0; i < ARRAY_LEN(garbage) && !is_str; i++)
+		CHECK_ERR(blkio_set_str(b, row->name, garbage[i]), EINVAL, row->name, garbage[i]);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		if (strcmp(types[i], row->type))
+			CHECK_ERR(set_as(b, row->name, types[i], "1"), ENOTTY, row->name);
+	}
+	if (row->set[state] == W) {
+		CHECK_OK(set_as(b, row->name, row->type, row->sample));
+		reads_back(b, row, row->sample);
+		CHECK_OK(blkio_set_str(b, row->name, row->sample));
+		reads_back(b, row, row->sample);
+	} else {
+		CHECK_ERR(set_as(b, row->name, row->type, row->sample), row->set[state], row->name);
+		CHECK_ERR(blkio_set_str(b, row->name, row->sample), row->set[state], row->name);
+	}
+}
+
+static void walk(struct device *d)
+{
+	for (enum state state = CREATED; state < NR_STATES; state++) {
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			struct blkio *b;
+
+			if (!(rows[i].drivers & driver_of(d)))
+				continue;
+			b = in_state(d, state);
+			check_gets(d, b, &rows[i], state);
+			check_sets(b, &rows[i], state);
+			if (rows[i].set[state] != W)
+				check_gets(d, b, &rows[i], state); /* unchanged */
+			blkio_destroy(&b);
+		}
+	}
+}
+
+/* What belongs to other drivers is unknown here. */
+static void absent(struct device *d)
+{
+	static const char *const names[] = { "max-queue-size", "queue-size", "zoned", "zone-size" };
+	static const char *const io_uring_only[] = { "direct", "fd", "path", "num-entries",
+						     "single-issuer" };
+
+	for (enum state state = CREATED; state < NR_STATES; state++) {
+		struct blkio *b = in_state(d, state);
+		char *text;
+
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			CHECK_ERR(blkio_get_str(b, names[i], &text), ENOENT, names[i]);
+		for (size_t i = 0; i < ARRAY_LEN(io_uring_only); i++) {
+			if (driver_of(d) == NULL_DRV)
+				CHECK_ERR(blkio_get_str(b, io_uring_only[i], &text), ENOENT);
+		}
+		blkio_destroy(&b);
+	}
+}
+
+static void null_capacity(struct device *d)
+{
+	struct blkio *b;
+
+	(void)d;
+	CHECK_OK(blkio_create("null", &b));
+	CHECK_EQ(get_u64(b, "capacity"), 1ull << 40);
+	CHECK_OK(blkio_set_uint64(b, "capacity", 0));
+	CHECK_OK(blkio_connect(b));
+	CHECK_EQ(get_u64(b, "capacity"), 0);
+	blkio_destroy(&b);
+}
+
+static const struct test tests[] = {
+	{ "walk", walk, T_ANY },
+	{ "properties of other drivers", absent, T_ANY },
+	{ "capacity of null", null_capacity, 0 },
+};
+TEST_MAIN(tests)
