@@ -173,7 +173,7 @@ struct bk_prop {
 	enum bk_writable writable;
 	size_t offset;
 	int (*get)(struct blkio *b, union bk_val *val);
-	int (*check)(struct blkio *b, const union bk_val *val);
+	int (*check)(struct blkio *b, const struct bk_prop *p, const union bk_val *val);
 };
 
 /* ---- Memory regions ----------------------------------------------------------------------- */
@@ -183,6 +183,7 @@ struct bk_region {
 	uintptr_t addr;
 	uint64_t len;
 	uint64_t iova; /* set by map(), defaults to addr */
+	uint64_t id;   /* never reused: the same memory mapped again is another region */
 	uint32_t slot; /* small, unique among the mapped, reused after unmap */
 };
 

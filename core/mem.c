@@ -21,6 +21,7 @@ struct allocation {
 
 struct bk_mem {
 	pthread_mutex_t lock; /* of everything here and of writing the region table */
+	uint64_t last_id;
 	struct blkio_mem_region zeroes;
 	struct allocation *allocs;
 	size_t nr_allocs;
@@ -81,6 +82,7 @@ static int map_region(struct blkio *b, const struct blkio_mem_region *region)
 		.addr = (uintptr_t)region->addr,
 		.len = region->len,
 		.iova = (uintptr_t)region->addr,
+		.id = ++b->mem->last_id,
 	};
 	int ret = check_region(b, region);
 

@@ -133,7 +133,7 @@ static int set(struct blkio *b, const struct bk_prop *p, const union bk_val *val
 	int ret = check_writable(b, p);
 
 	if (!ret && p->check)
-		ret = p->check(b, val);
+		ret = p->check(b, p, val);
 	if (ret < 0)
 		return ret;
 

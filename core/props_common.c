@@ -22,11 +22,12 @@ static int get_capacity(struct blkio *b, union bk_val *val)
 	return b->drv->capacity(b, &val->u);
 }
 
-static int check_not_negative(struct blkio *b, const union bk_val *val)
+static int check_not_negative(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
 {
 	(void)b;
 	if (val->i < 0)
-		return bk_err(EINVAL, "the number of queues must not be negative, got %d", val->i);
+		return bk_err(EINVAL, "property \"%s\" must not be negative, got %d", p->name,
+			      val->i);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ static struct bk_region read_region(const struct bk_region *r)
 		.addr = READ_RELAXED(r->addr),
 		.len = READ_RELAXED(r->len),
 		.iova = READ_RELAXED(r->iova),
+		.id = READ_RELAXED(r->id),
 		.slot = READ_RELAXED(r->slot),
 	};
 }
@@ -62,6 +63,7 @@ static void write_region(struct bk_region *dst, const struct bk_region *src)
 	WRITE_RELAXED(dst->addr, src->addr);
 	WRITE_RELAXED(dst->len, src->len);
 	WRITE_RELAXED(dst->iova, src->iova);
+	WRITE_RELAXED(dst->id, src->id);
 	WRITE_RELAXED(dst->slot, src->slot);
 }
 

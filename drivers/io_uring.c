@@ -252,11 +252,11 @@ static int iou_start(struct blkio *b)
 	return 0;
 }
 
-static int check_num_entries(struct blkio *b, const union bk_val *val)
+static int check_num_entries(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
 {
 	(void)b;
 	if (val->i <= 0)
-		return bk_err(EINVAL, "property \"num-entries\" must be positive, got %d", val->i);
+		return bk_err(EINVAL, "property \"%s\" must be positive, got %d", p->name, val->i);
 	return 0;
 }
 

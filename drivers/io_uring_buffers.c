@@ -58,7 +58,7 @@ static void set_slot(struct iou_queue *q, unsigned slot, const struct bk_region 
 		*have = *r;
 		return;
 	}
-	if (have->len)
+	if (have->id)
 		update_slot(q, slot, NULL);
 	*have = (struct bk_region){ 0 };
 }
@@ -79,7 +79,7 @@ static void mirror(struct iou_queue *q)
 		const struct bk_region *r = wanted[i];
 		const struct bk_region *have = &bufs->slot[i];
 
-		if (r ? r->addr != have->addr || r->len != have->len : have->len != 0)
+		if (r ? r->id != have->id : have->id != 0)
 			set_slot(q, i, r);
 	}
 	bufs->hit = (struct bk_region){ 0 };
@@ -100,7 +100,7 @@ int iou_buffers_find_slow(struct iou_queue *q, const void *addr, size_t len)
 	if (!r || r->slot >= bufs->n)
 		return -1;
 	/* It may have been refused, or the region may be newer than the mirror. */
-	if (bufs->slot[r->slot].addr != r->addr || bufs->slot[r->slot].len != r->len)
+	if (bufs->slot[r->slot].id != r->id)
 		return -1;
 	bufs->hit = *r;
 	return r->slot;

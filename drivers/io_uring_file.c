@@ -170,16 +170,16 @@ static void file_limits(struct iou_dev *d, int fd)
 		l->takes_fua_write = false;
 }
 
-static int check_block_device(const struct iou_dev *d, int fd)
+static int check_block_device(const struct iou_dev *d, int fd, const char *name)
 {
 	int read_only = 0;
 
 	if (!d->b.read_only && ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
-		return bk_err(EROFS, "the block device is read-only; set property read-only");
+		return bk_err(EROFS, "block device %s is read-only; set property read-only", name);
 	return 0;
 }
 
-static int find_limits(struct iou_dev *d, int fd)
+static int find_limits(struct iou_dev *d, int fd, const char *name)
 {
 	struct bk_limits *l = &d->b.lim;
 	struct stat st;
@@ -187,13 +187,12 @@ static int find_limits(struct iou_dev *d, int fd)
 	int ret;
 
 	if (fstat(fd, &st) < 0)
-		return bk_err(errno, "cannot stat the device: %m");
+		return bk_err(errno, "cannot stat %s: %m", name);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return bk_err(EINVAL, "%s is neither a regular file nor a block device",
-			      d->path ? d->path : "property \"fd\"");
+		return bk_err(EINVAL, "%s is neither a regular file nor a block device", name);
 	d->is_block_device = S_ISBLK(st.st_mode);
 	if (d->is_block_device) {
-		ret = check_block_device(d, fd);
+		ret = check_block_device(d, fd, name);
 		if (ret < 0)
 			return ret;
 	}
@@ -217,6 +216,7 @@ int iou_connect(struct blkio *b)
 {
 	struct iou_dev *d = container_of(b, struct iou_dev, b);
 	bool direct = d->direct;
+	char name[PATH_MAX + 2];
 	int fd, ret;
 
 	if (!d->path && d->fd < 0)
@@ -230,7 +230,11 @@ int iou_connect(struct blkio *b)
 	fd = d->path ? open_path(d) : adopt_fd(d);
 	if (fd < 0)
 		return fd;
-	ret = find_limits(d, fd);
+	if (d->path)
+		snprintf(name, sizeof(name), "\"%s\"", d->path);
+	else
+		snprintf(name, sizeof(name), "property \"fd\" (%d)", fd);
+	ret = find_limits(d, fd, name);
 	if (ret < 0) {
 		if (d->path)
 			close(fd);

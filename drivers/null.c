@@ -50,11 +50,11 @@ static int null_capacity(struct blkio *b, uint64_t *bytes)
 	return 0;
 }
 
-static int null_check_capacity(struct blkio *b, const union bk_val *val)
+static int null_check_capacity(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
 {
 	(void)b;
 	if (val->u > INT64_MAX)
-		return bk_err(EINVAL, "capacity must be below 2^63 bytes, got %llu",
+		return bk_err(EINVAL, "property \"%s\" must be below 2^63 bytes, got %llu", p->name,
 			      (unsigned long long)val->u);
 	return 0;
 }

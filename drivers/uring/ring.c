@@ -21,6 +21,12 @@
 /* What the ring cannot do without: Linux 5.11. */
 #define FEATURES_NEEDED (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
+/*
+ * Its address tells threads apart. A registered ring fd is an index into a table of the thread, so
+ * in another thread it is another ring or none.
+ */
+static __thread char thread_mark __attribute__((tls_model("initial-exec")));
+
 /* ---- System calls ------------------------------------------------------------------------- */
 
 static int sys_enter(int fd, unsigned to_submit, unsigned min_complete, unsigned flags,
@@ -204,7 +210,7 @@ static int take_ownership(struct uring *u)
 	if (uring_register(u, IORING_REGISTER_RING_FDS, &reg, 1) == 1) {
 		u->enter_fd = reg.offset;
 		u->enter_flags |= IORING_ENTER_REGISTERED_RING;
-		u->owner = gettid();
+		u->owner = &thread_mark;
 	}
 	return 0;
 }
@@ -225,7 +231,7 @@ void uring_exit(struct uring *u)
 	uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);
 	uring_register(u, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	/* Only the owner can; otherwise the slot is its own until the thread ends. */
-	if ((u->enter_flags & IORING_ENTER_REGISTERED_RING) && u->owner == gettid()) {
+	if (u->owner == &thread_mark) {
 		struct io_uring_rsrc_update reg = { .offset = u->enter_fd };
 
 		uring_register(u, IORING_UNREGISTER_RING_FDS, &reg, 1);
@@ -321,6 +327,8 @@ static cold_path int enter_special(struct uring *u, unsigned to_submit, unsigned
 	unsigned flags = 0;
 	int ret;
 
+	if (u->owner && u->owner != &thread_mark)
+		return enter_error(u, EEXIST);
 	if (u->disabled) {
 		ret = take_ownership(u);
 		if (ret < 0)
@@ -366,7 +374,7 @@ int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w)
 		if (wait_nr ? ready >= wait_nr : (ready || !kernel_has_work(u)))
 			return 0;
 	}
-	if (unlikely(!u->is_plain || w))
+	if (unlikely(!u->is_plain || w || (u->owner && u->owner != &thread_mark)))
 		return enter_special(u, to_submit, wait_nr, w);
 
 	ret = sys_enter(u->enter_fd, to_submit, wait_nr, u->enter_flags, NULL, KERNEL_SIGSET_SIZE);

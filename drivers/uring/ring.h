@@ -37,12 +37,12 @@ struct uring {
 	/* entering */
 	int enter_fd;	      /* fd, or its index among the thread's registered rings */
 	unsigned enter_flags; /* always passed */
+	const char *owner;    /* thread that registered the ring fd; NULL: not registered */
 	bool is_plain;	      /* enabled, no polling of either kind */
 	bool disabled;	      /* single_issuer, not yet entered */
 	struct uring_config config;
 	unsigned setup_flags;
 	int fd;
-	int owner; /* tid that registered the ring fd */
 	void *ring_map;
 	size_t ring_map_len, sqes_map_len;
 };
