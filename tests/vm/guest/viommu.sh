@@ -3,7 +3,7 @@
 # No driver has claimed the devices: the guest loads none by itself. Bind them to vfio-pci, and tell
 # the command their addresses.
 
-modprobe vfio-pci
+modprobe -a vfio_iommu_type1 vfio-pci
 
 # bind_vfio VARIABLE CLASS
 bind_vfio() {

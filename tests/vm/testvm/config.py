@@ -48,7 +48,7 @@ def check_available(profiles: list[str]) -> None:
     for path in (CACHE / "kernel" / "vmlinux", CACHE / "initramfs"):
         if not path.exists():
             raise Unavailable(f"{path} is missing; {REMEDY}")
-    if {"vdpa", "vduse"} & set(profiles) and not (CACHE / "vdpa").exists():
+    if {"vdpa", "vduse"} & set(profiles) and not (CACHE / "kernel" / "vdpa").exists():
         raise Unavailable(f"the vDPA modules are missing; {REMEDY} without --no-vdpa")
 
 
@@ -57,7 +57,6 @@ def job_script(config: Config) -> str:
     lines = {
         "VM_HOME": str(HOME),
         "VM_KERNEL": str(CACHE / "kernel"),
-        "VM_VDPA": str(CACHE / "vdpa"),
         "VM_PROFILES": " ".join(config.profiles),
         "VM_OUT": str(config.out or ""),
         "VM_SHELL": "yes" if config.shell else "",
@@ -72,5 +71,7 @@ def command_script(config: Config) -> str:
     if config.out:
         env["VM_OUT"] = str(config.out)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+    if config.shell:
+        exports += "stty cols {} rows {}\n".format(*shutil.get_terminal_size())
     return (f"{exports}cd {shlex.quote(os.getcwd())} || exit 125\n"
             f"exec {shlex.join(config.command)}\n")

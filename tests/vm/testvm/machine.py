@@ -78,8 +78,8 @@ class Machine:
             selector.register(self._local["stdout"], selectors.EVENT_READ, 1)
             selector.register(self._local["stderr"], selectors.EVENT_READ, 2)
             while selector.get_map():
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
+                ready = selector.select(_seconds_left(deadline))
+                if time.monotonic() >= deadline:
                     raise Deadline
                 for key, _events in ready:
                     if not _copy(key.fileobj, key.data):
@@ -109,7 +109,9 @@ class Machine:
                 text += data
         except OSError:
             pass
-        return text.decode(errors="replace").replace("\r", "")
+        wanted = re.compile(r"CPU#|[RE](?:AX|SI|IP|SP)|R8|R12|CS|CR0")
+        return "\n".join(line for line in text.decode(errors="replace").splitlines()
+                         if wanted.match(line))
 
     def console(self) -> str:
         try:
@@ -131,16 +133,23 @@ class Machine:
         """The guest's next message: "" when it is gone, None when time is up."""
         control = self._local["control"]
         while b"\n" not in self._control:
-            control.settimeout(max(0.001, deadline - time.monotonic()))
+            control.settimeout(_seconds_left(deadline))
             try:
                 data = control.recv(4096)
             except TimeoutError:
-                return None
+                if time.monotonic() >= deadline:
+                    return None
+                continue
             if not data:
                 return ""
             self._control += data
         line, _, self._control = self._control.partition(b"\n")
         return line.decode(errors="replace")
+
+
+def _seconds_left(deadline: float) -> float:
+    """To wait now: never 0, which means something else to sockets, and never for ever."""
+    return min(max(0.001, deadline - time.monotonic()), 3600.0)
 
 
 def _copy(source: socket.socket, fd: int) -> bool:

@@ -2,7 +2,9 @@
 """The devices a guest can have: one profile per table entry.
 
 A profile is QEMU's side (here) and the guest's side: guest/NAME.sh, which loads the modules and
-waits for the device nodes. Profiles can be combined, so their ids must differ.
+waits for the device nodes. Profiles can be combined, so their ids must differ; they are set up in
+the order of the table: viommu before the nvme driver takes all NVMe there is, nvmet when nvme0 is
+already taken.
 """
 from __future__ import annotations
 
@@ -27,6 +29,23 @@ def _file(node: str, disk: str) -> tuple[str, str]:
 
 PROFILES: dict[str, Profile] = {
     "plain": Profile("no devices, only the host's files"),
+    "viommu": Profile(
+        "virtio-blk ($VM_VFIO_VIRTIO_BLK) and NVMe ($VM_VFIO_NVME) behind an IOMMU, bound to "
+        "vfio-pci",
+        devices=(
+            "-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48",
+            "-device", "pcie-root-port,id=port1,chassis=1,slot=1",
+            *_file("vfio1", "vfio1"),
+            "-device", "virtio-blk-pci,bus=port1,drive=vfio1,num-queues=4,disable-legacy=on,"
+                       "iommu_platform=on,packed=on",
+            "-device", "pcie-root-port,id=port2,chassis=2,slot=2",
+            *_file("vfio2", "vfio2"),
+            "-device", "nvme,bus=port2,drive=vfio2,serial=vm-vfio,max_ioqpairs=4,msix_qsize=5",
+        ),
+        disks={"vfio1": 256 * MIB, "vfio2": 256 * MIB},
+        machine=",kernel-irqchip=split",
+        append="intel_iommu=on",
+    ),
     "nvme": Profile(
         "NVMe with poll queues: /dev/nvme0n1 512 B blocks, n2 4 KiB, n3 zoned (64 x 4 MiB), "
         "n4 512 B + 8 B metadata; also /dev/ng0n1..4",
@@ -44,23 +63,6 @@ PROFILES: dict[str, Profile] = {
             "-device", "nvme-ns,bus=nvme,drive=nvme4,nsid=4,ms=8,mset=1",
         ),
         disks={f"nvme{n}": 256 * MIB for n in (1, 2, 3, 4)},
-    ),
-    "viommu": Profile(
-        "virtio-blk ($VM_VFIO_VIRTIO_BLK) and NVMe ($VM_VFIO_NVME) behind an IOMMU, bound to "
-        "vfio-pci",
-        devices=(
-            "-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48",
-            "-device", "pcie-root-port,id=port1,chassis=1,slot=1",
-            *_file("vfio1", "vfio1"),
-            "-device", "virtio-blk-pci,bus=port1,drive=vfio1,num-queues=4,disable-legacy=on,"
-                       "iommu_platform=on,packed=on",
-            "-device", "pcie-root-port,id=port2,chassis=2,slot=2",
-            *_file("vfio2", "vfio2"),
-            "-device", "nvme,bus=port2,drive=vfio2,serial=vm-vfio,max_ioqpairs=4,msix_qsize=5",
-        ),
-        disks={"vfio1": 256 * MIB, "vfio2": 256 * MIB},
-        machine=",kernel-irqchip=split",
-        append="intel_iommu=on",
     ),
     "nullblk": Profile(
         "null_blk with poll queues: /dev/nullb0 no storage, for speed; nullb1 512 B and nullb2 "

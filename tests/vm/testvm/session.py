@@ -86,7 +86,7 @@ def _attempt(config: Config, accel: str, work: Path, boot_seconds: float, deadli
             if error.hung and accel == "tcg":
                 say(f"{error}; processors and the end of the kernel's log:\n"
                     f"{_tail(machine.registers(), 60)}\n{_tail(machine.console())}")
-            elif not error.hung:
+            elif not error.hung and machine.console():
                 say(f"the end of the kernel's log:\n{_tail(machine.console())}")
             raise
         return _run_once(config, machine, deadline)
