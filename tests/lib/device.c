@@ -108,7 +108,7 @@ const struct target targets[] = {
 	{ "file", "io_uring", FILE_TRAITS, make_file, 1 },
 	{ "file-direct", "io_uring", FILE_TRAITS | T_DIRECT, make_file, 512 },
 	{ "tmpfs", "io_uring", FILE_TRAITS, make_tmpfs, 1 },
-	{ "tmpfs-direct", "io_uring", FILE_TRAITS | T_DIRECT | T_OFFLOADS, make_tmpfs, 4096 },
+	{ "tmpfs-direct", "io_uring", FILE_TRAITS | T_DIRECT | T_OFFLOADS, make_tmpfs, 512 },
 	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
 	{ "loop-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 512 },
 	{ "loop4k-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 4096 },

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The builds that are tested: how each is configured, and which suites it runs."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Iterator, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# halt_on_error: undefined behaviour fails the test rather than being a line that nobody reads.
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TEST_TIMEOUT_SCALE": "4",
+}
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build folder. suites None: all there are."""
+
+    name: str
+    doc: str
+    compiler: str
+    options: tuple[str, ...] = ()
+    suites: Optional[tuple[str, ...]] = None
+    env: dict[str, str] = field(default_factory=dict)
+    timeout_scale: int = 1
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / f"build-test-{self.name}"
+
+
+BUILDS = (
+    Build("gcc", "gcc, every suite", "gcc"),
+    Build("clang", "clang, suites unit and api", "clang", suites=("unit", "api")),
+    Build(
+        "asan",
+        "gcc with address and undefined behaviour sanitizers, suites unit and api",
+        "gcc",
+        options=("-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"),
+        suites=("unit", "api"),
+        env=SANITIZER_ENV,
+        timeout_scale=4,
+    ),
+)
+
+
+class StepFailed(Exception):
+    """A command failed; the text is its output."""
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise StepFailed(f"$ {' '.join(command)}\n{done.stdout}")
+
+
+def _environment(build: Build) -> dict[str, str]:
+    return {**os.environ, "CC": build.compiler, **build.env}
+
+
+def compile_build(build: Build, jobs: int) -> None:
+    """Configure where needed, and compile, warnings being errors."""
+    env = _environment(build)
+    if not (build.folder / "build.ninja").exists():
+        _run(["meson", "setup", str(build.folder), "-Dwerror=true", *build.options], env)
+    _run(["ninja", "-C", str(build.folder), f"-j{jobs}"], env)
+
+
+def list_tests(build: Build, suites: tuple[str, ...]) -> list[str]:
+    """The suites' tests, as 'suite/name'; all suites when none is given."""
+    out = subprocess.run(
+        ["meson", "introspect", "--tests", str(build.folder)],
+        stdout=subprocess.PIPE, text=True, check=True,
+    ).stdout
+    tests = ((t["suite"][0].split(":")[-1], t["name"]) for t in json.loads(out))
+    return [f"{suite}/{name}" for suite, name in tests if not suites or suite in suites]
+
+
+def run_tests(build: Build, suites: tuple[str, ...], jobs: int,
+              on_line: Callable[[str], None]) -> Iterator[dict]:
+    """Run the suites and yield meson's record of each test."""
+    log = build.folder / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    command = ["meson", "test", "-C", str(build.folder), "--no-rebuild",
+               "--num-processes", str(jobs), "--timeout-multiplier", str(build.timeout_scale)]
+    for suite in suites:
+        command += ["--suite", suite]
+    with subprocess.Popen(command, cwd=ROOT, env=_environment(build), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as meson:
+        output = []
+        for line in meson.stdout:
+            output.append(line)
+            on_line(line)
+    if not log.exists():
+        raise StepFailed("".join(output))
+    for line in log.read_text(errors="replace").splitlines():
+        yield json.loads(line)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The command line of scripts/test."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+from .builds import BUILDS, ROOT, Build, StepFailed, compile_build, list_tests, run_tests
+from .results import FAILED, PASSED, SKIPPED, Result, results_of
+from .summary import summarize
+
+_EPILOG = """\
+builds:
+{builds}
+
+suites: unit (core with fake devices), api (public header only, on every device that can be made
+here), style (layers, symbols, header, format), and whatever tests/ adds: integration, scripts, vm.
+A test that cannot run here is skipped, with its reason in the summary: run as root for all of them.
+
+A single test by hand:  ninja -C build-test-gcc && cd build-test-gcc && tests/api/api_data --help
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    builds = "\n".join(f"  {b.name:6} {b.doc}" for b in BUILDS)
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Build and test everything. Exit status 0 when nothing failed.",
+        epilog=_EPILOG.format(builds=builds),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fast", action="store_true",
+                        help="only the gcc build, suites unit, api and style")
+    parser.add_argument("--suite", action="append", default=[], metavar="NAME",
+                        help="only this suite, in the builds that run it (may be repeated)")
+    parser.add_argument("--build", action="append", default=[],
+                        choices=[b.name for b in BUILDS],
+                        help="only this build (may be repeated)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="compile and test N at a time (default: %(default)s)")
+    parser.add_argument("--no-setup", action="store_true",
+                        help="do not run scripts/setup first")
+    parser.add_argument("--list", action="store_true", help="list builds and tests, run nothing")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _suites_of(build: Build, args: argparse.Namespace) -> tuple[str, ...] | None:
+    """The suites to run in this build, () for all there are; None when none is wanted."""
+    offered = build.suites
+    if args.fast:
+        fast = ("unit", "api", "style")
+        offered = tuple(s for s in offered if s in fast) if offered else fast
+    if not args.suite:
+        return offered or ()
+    wanted = tuple(s for s in args.suite if offered is None or s in offered)
+    return wanted or None
+
+
+class Progress:
+    """One line per finished test program, made from what meson prints."""
+
+    def __init__(self, build: Build) -> None:
+        self.build = build
+
+    def __call__(self, line: str) -> None:
+        words = line.split()
+        if words and "/" in words[0] and words[0].replace("/", "").isdigit():
+            _say(f"  [{self.build.name}] {' '.join(words).replace('libblkio:', '')}")
+
+
+def _test_build(build: Build, suites: tuple[str, ...], jobs: int) -> list[Result]:
+    _say(f"{build.name}: compiling ({build.doc})")
+    try:
+        compile_build(build, jobs)
+    except StepFailed as failure:
+        return [Result(build.name, "build", "compile without warnings", FAILED, str(failure))]
+    results = [Result(build.name, "build", "compile without warnings", PASSED)]
+    if not list_tests(build, suites):
+        return results
+    try:
+        for record in run_tests(build, suites, jobs, Progress(build)):
+            results += results_of(build.name, record)
+    except StepFailed as failure:
+        results.append(Result(build.name, "build", "run meson test", FAILED, str(failure)))
+    return results
+
+
+def _set_up() -> int:
+    return subprocess.run([ROOT / "scripts" / "setup"], check=False,
+                          stdin=subprocess.DEVNULL).returncode
+
+
+def main(argv: list[str]) -> int:
+    """Run what was asked for; 0 when nothing failed."""
+    args = _parser().parse_args(argv)
+    begin = time.monotonic()
+    names = args.build or (["gcc"] if args.fast else [b.name for b in BUILDS])
+    chosen = [(b, _suites_of(b, args)) for b in BUILDS if b.name in names]
+    chosen = [(b, s) for b, s in chosen if s is not None]
+    if not chosen:
+        _say(f"test: no build runs suite {', '.join(args.suite)}")
+        return 2
+    if not args.no_setup and _set_up():
+        _say("test: scripts/setup failed (see above); --no-setup tries without")
+        return 1
+    if args.list:
+        for build, suites in chosen:
+            compile_build(build, args.jobs)
+            for test in list_tests(build, suites):
+                _say(f"{build.name}: {test}")
+        return 0
+
+    results: list[Result] = []
+    for build, suites in chosen:
+        results += _test_build(build, suites, args.jobs)
+    if not any(r.verdict in (PASSED, SKIPPED) and r.test != "build" or r.verdict == FAILED
+               for r in results):
+        results.append(Result("all", "test", "at least one test", FAILED,
+                              f"no test in suite {', '.join(args.suite)}"))
+    _say(summarize(results, time.monotonic() - begin))
+    sys.stdout.flush()
+    return 1 if any(r.verdict == FAILED for r in results) else 0

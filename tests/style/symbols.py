@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""
+The symbols: what the shared library exports == the map == the prototypes in blkio.h, plus fio's
+entry point where it is built in. And the rest of the binary interface: SONAME, no versions, no need
+of fio.
+
+usage: symbols.py LIBBLKIO.so
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from tap import ROOT, Tap, run
+
+HEADER = ROOT / "core/include/blkio.h"
+MAP = ROOT / "core/blkio.map"
+FIO_ENTRY = "get_ioengine"
+# The interface in the field has these and no others.
+NUMBER_OF_FUNCTIONS = 43
+
+
+def header_functions() -> set[str]:
+    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
+    return set(re.findall(r"\b(blkioq?_\w+)\s*\(", text))
+
+
+def map_functions() -> set[str]:
+    text = re.sub(r"/\*.*?\*/", "", MAP.read_text(), flags=re.S)
+    exported = re.search(r"global:(.*?)local:", text, re.S)[1]
+    return set(re.findall(r"(\w+)\s*;", exported))
+
+
+def nm(library: Path, *options: str) -> list[list[str]]:
+    return [line.split() for line in run(["nm", "-D", *options, library]).stdout.splitlines()]
+
+
+def differences(one: str, ones: set[str], other: str, others: set[str]) -> list[str]:
+    return ([f"in {one}, not in {other}: {name}" for name in sorted(ones - others)]
+            + [f"in {other}, not in {one}: {name}" for name in sorted(others - ones)])
+
+
+def fio_symbols(library: Path) -> list[str]:
+    """Undefined symbols that no library provides must be weak: only fio has them."""
+    done = run(["ldd", "-r", library])
+    return [line.strip() for line in done.stdout.splitlines() if "undefined symbol" in line]
+
+
+def main() -> None:
+    library = Path(sys.argv[1])
+    tap = Tap()
+    header, mapped = header_functions(), map_functions() - {FIO_ENTRY}
+    # without the tools of libraries that sanitizers add
+    exported = {words[-1] for words in nm(library, "--defined-only")}
+
+    tap.case("header == map", differences("blkio.h", header, "blkio.map", mapped))
+    tap.case("exported == header",
+             differences("the library", exported - {FIO_ENTRY}, "blkio.h", header))
+    tap.case(f"{NUMBER_OF_FUNCTIONS} functions", [] if len(header) == NUMBER_OF_FUNCTIONS
+             else [f"blkio.h has {len(header)}"])
+    tap.case("no symbol versions",
+             [name for name in exported if "@" in name])
+    dynamic = run(["readelf", "-d", library]).stdout
+    tap.case("SONAME is libblkio.so.1",
+             [] if "soname: [libblkio.so.1]" in dynamic else [dynamic])
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
+    tap.case("needs the C library only",
+             [name for name in needed
+              if not re.match(r"(libc\.so|ld-linux|lib[a-z]*san\.so|libpthread|libm\.so)", name)])
+    tap.case("loads without fio", fio_symbols(library))
+    tap.note(f"fio's entry point is {'in' if FIO_ENTRY in exported else 'not in'} this build")
+    tap.finish()
+
+
+main()
