@@ -67,8 +67,9 @@ enum {
  * device's cookie where the device is trusted (the kernel), and as index into private tables else.
  *
  * Most requests read or write one buffer and succeed. What is the same for all of those is not set
- * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg and
- * ret 0. Whoever changes any of that sets special, and collecting the completion puts it back.
+ * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg, ret
+ * and retries 0. Whoever changes any of that sets special, and collecting the completion puts it
+ * back.
  */
 struct bk_req {
 	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
@@ -96,7 +97,9 @@ struct bk_req {
 		struct blkio_zone *zones; /* BK_ZONE_REPORT: out */
 		uint64_t zeroes_left;	  /* core only: the write-zeroes fallback's, bytes */
 	};
-	uint64_t priv[3]; /* the driver's, from submit() to bk_complete() */
+	uint32_t retries; /* core only */
+	uint32_t pad;
+	uint64_t priv[2]; /* the driver's, from submit() to bk_complete() */
 };
 _Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
 
@@ -366,6 +369,9 @@ static inline void bk_fail(struct blkioq *q, struct bk_req *r, int errnum, const
 
 /* Give r back to be submitted again, before anything else that waits: the driver knows a way. */
 void bk_retry(struct blkioq *q, struct bk_req *r);
+
+/* The same for an error that may pass; after some tries it completes r. */
+void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error);
 
 /* submit() has no room for r. */
 void bk_full(struct blkioq *q, struct bk_req *r);

@@ -30,6 +30,7 @@ static cold_path void reset_req(struct bk_req *r)
 	r->stage = 0;
 	r->error_msg = NULL;
 	r->ret = 0;
+	r->retries = 0;
 	r->special = false;
 }
 

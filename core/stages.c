@@ -9,6 +9,7 @@
 #include "core.h"
 
 #define ZERO_SEGMENTS_MAX 16
+#define RETRIES_MAX	  64
 
 /* The kernel transferred nothing, so nobody has looked at the pointers yet. */
 static int zero_fill(struct bk_req *r)
@@ -192,6 +193,15 @@ static void failed(struct blkioq *q, struct bk_req *r, int error)
 		}
 	}
 	bk_finish(q, r, error);
+}
+
+void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error)
+{
+	r->special = true;
+	if (++r->retries <= RETRIES_MAX)
+		bk_retry(q, r);
+	else
+		bk_finish(q, r, error);
 }
 
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
