@@ -147,11 +147,13 @@ static bool try_next_discard(struct iou_queue *q, const struct bk_req *r, int er
 
 static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
 {
-	/* EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal.
+	/*
+	 * EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal.
+	 * ECANCELED: a signal kept the kernel from creating its first worker thread.
 	 */
-	bool transient = (error == -EAGAIN && q->q.is_poll) || error == -EINTR;
-
-	if (transient || try_next_discard(q, r, error))
+	if ((error == -EAGAIN && q->q.is_poll) || error == -EINTR || error == -ECANCELED)
+		bk_retry_transient(&q->q, r, error);
+	else if (try_next_discard(q, r, error))
 		bk_retry(&q->q, r);
 	else if (error == -ENODEV && r->op == BK_WRITE_ZEROES)
 		bk_complete(&q->q, r, -ENOTSUP); /* a file system without fallocate */
