@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/select.h> /* sigset_t and struct timespec, also with -std=c99 */
+#include <sys/select.h> /* sigset_t, also with -std=c11 */
 #include <sys/uio.h>
 #include <time.h>
 
