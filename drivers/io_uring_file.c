@@ -4,7 +4,6 @@
  * statx(2), ioctls and sysfs.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -28,19 +27,19 @@
 
 static int open_path(const struct iou_dev *d)
 {
-	int flags = O_CLOEXEC | (d->b.read_only ? O_RDONLY : O_RDWR) | (d->direct ? O_DIRECT : 0);
+	int flags = O_CLOEXEC | (d->u.b.read_only ? O_RDONLY : O_RDWR) | (d->direct ? O_DIRECT : 0);
 	/* O_NONBLOCK: a FIFO must not keep us waiting for its other end. */
-	int fd = open(d->path, flags | O_NONBLOCK);
+	int fd = open(d->u.path, flags | O_NONBLOCK);
 
 	if (fd < 0)
-		return bk_err(errno, "cannot open \"%s\" %s%s: %m", d->path,
-			      d->b.read_only ? "for reading" : "for reading and writing",
+		return bk_err(errno, "cannot open \"%s\" %s%s: %m", d->u.path,
+			      d->u.b.read_only ? "for reading" : "for reading and writing",
 			      d->direct ? " with O_DIRECT" : "");
 	if (fcntl(fd, F_SETFL, flags & O_DIRECT) < 0) {
 		int err = errno;
 
 		close(fd);
-		return bk_err(err, "cannot set the flags of \"%s\": %s", d->path, strerror(err));
+		return bk_err(err, "cannot set the flags of \"%s\": %s", d->u.path, strerror(err));
 	}
 	return fd;
 }
@@ -48,44 +47,25 @@ static int open_path(const struct iou_dev *d)
 /* Property "direct" asks for O_DIRECT on a given fd, and reports it where it is there already. */
 static int adopt_fd(struct iou_dev *d)
 {
-	int flags = fcntl(d->fd, F_GETFL);
+	int flags = uring_dev_check_fd(&d->u);
 
 	if (flags < 0)
-		return bk_err(errno, "property \"fd\" is %d: %m", d->fd);
-	if (flags & O_PATH)
-		return bk_err(EBADF,
-			      "property \"fd\" (%d) was opened with O_PATH, which cannot do "
-			      "I/O",
-			      d->fd);
-	if ((flags & O_ACCMODE) == O_WRONLY || ((flags & O_ACCMODE) == O_RDONLY && !d->b.read_only))
-		return bk_err(EBADF, "property \"fd\" (%d) is not open for %s", d->fd,
-			      (flags & O_ACCMODE) == O_WRONLY ? "reading"
-							      : "writing; set property read-only");
-	if (d->direct && !(flags & O_DIRECT) && fcntl(d->fd, F_SETFL, flags | O_DIRECT) < 0)
-		return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", d->fd);
+		return flags;
+	if (d->direct && !(flags & O_DIRECT) && fcntl(d->u.fd, F_SETFL, flags | O_DIRECT) < 0)
+		return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", d->u.fd);
 	if (flags & O_DIRECT)
 		d->direct = true;
-	return d->fd;
+	return d->u.fd;
 }
 
 /* ---- Limits ------------------------------------------------------------------------------- */
 
 static bool sysfs_number(dev_t dev, const char *name, uint64_t *val)
 {
-	unsigned long long v;
 	char path[128];
-	FILE *f;
-	bool ok;
 
 	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(dev), minor(dev), name);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	ok = fscanf(f, "%llu", &v) == 1;
-	fclose(f);
-	if (ok)
-		*val = v;
-	return ok;
+	return uring_sysfs_number(path, val);
 }
 
 /* An attribute of the queue of a block device, or of the disk that it is a partition of. */
@@ -107,7 +87,7 @@ static int block_size_or(uint64_t n, int otherwise)
 /* O_DIRECT's needs: STATX_DIOALIGN (Linux 6.1), else the logical block size. */
 static void direct_alignment(struct iou_dev *d, int fd, dev_t dev)
 {
-	struct bk_limits *l = &d->b.lim;
+	struct bk_limits *l = &d->u.b.lim;
 	int block = block_size_or(queue_attr(dev, "logical_block_size", 0), DEFAULT_BLOCK_SIZE);
 
 	l->request_alignment = block;
@@ -125,7 +105,7 @@ static void direct_alignment(struct iou_dev *d, int fd, dev_t dev)
 
 static void common_limits(struct iou_dev *d, dev_t dev)
 {
-	struct bk_limits *l = &d->b.lim;
+	struct bk_limits *l = &d->u.b.lim;
 
 	l->ops = BK_OPS_BLOCK;
 	l->max_segments = IOV_MAX;
@@ -146,7 +126,7 @@ static void common_limits(struct iou_dev *d, dev_t dev)
 
 static void block_limits(struct iou_dev *d, dev_t dev)
 {
-	struct bk_limits *l = &d->b.lim;
+	struct bk_limits *l = &d->u.b.lim;
 	uint64_t granularity = queue_attr(dev, "discard_granularity", 0);
 	uint64_t offset = 0;
 
@@ -159,7 +139,7 @@ static void block_limits(struct iou_dev *d, dev_t dev)
 
 static void file_limits(struct iou_dev *d, int fd)
 {
-	struct bk_limits *l = &d->b.lim;
+	struct bk_limits *l = &d->u.b.lim;
 	struct statfs fs;
 
 	l->discard_alignment = l->request_alignment;
@@ -174,14 +154,14 @@ static int check_block_device(const struct iou_dev *d, int fd, const char *name)
 {
 	int read_only = 0;
 
-	if (!d->b.read_only && ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
+	if (!d->u.b.read_only && ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
 		return bk_err(EROFS, "block device %s is read-only; set property read-only", name);
 	return 0;
 }
 
 static int find_limits(struct iou_dev *d, int fd, const char *name)
 {
-	struct bk_limits *l = &d->b.lim;
+	struct bk_limits *l = &d->u.b.lim;
 	struct stat st;
 	dev_t dev;
 	int ret;
@@ -214,57 +194,37 @@ static int find_limits(struct iou_dev *d, int fd, const char *name)
 
 int iou_connect(struct blkio *b)
 {
-	struct iou_dev *d = container_of(b, struct iou_dev, b);
+	struct iou_dev *d = to_iou_dev(b);
 	bool direct = d->direct;
-	char name[PATH_MAX + 2];
-	int fd, ret;
+	int fd, ret = uring_dev_check(&d->u);
 
-	if (!d->path && d->fd < 0)
-		return bk_err(EINVAL, "set property \"path\" or \"fd\" before blkio_connect()");
-	if (d->path && d->fd >= 0)
-		return bk_err(EINVAL,
-			      "properties \"path\" (\"%s\") and \"fd\" (%d) are both set; "
-			      "set one of them",
-			      d->path, d->fd);
-
-	fd = d->path ? open_path(d) : adopt_fd(d);
+	if (ret < 0)
+		return ret;
+	fd = d->u.path ? open_path(d) : adopt_fd(d);
 	if (fd < 0)
 		return fd;
-	if (d->path)
-		snprintf(name, sizeof(name), "\"%s\"", d->path);
-	else
-		snprintf(name, sizeof(name), "property \"fd\" (%d)", fd);
-	ret = find_limits(d, fd, name);
+	ret = find_limits(d, fd, uring_dev_name(&d->u).s);
 	if (ret < 0) {
-		if (d->path)
+		if (d->u.path)
 			close(fd);
 		d->direct = direct;
 		return ret;
 	}
-	d->fd = fd;
+	d->u.fd = fd;
 	return 0;
-}
-
-void iou_close(struct blkio *b)
-{
-	struct iou_dev *d = container_of(b, struct iou_dev, b);
-
-	/* Until connected, the fd is the caller's. */
-	if (b->state != BK_CREATED)
-		close(d->fd);
 }
 
 int iou_capacity(struct blkio *b, uint64_t *bytes)
 {
-	const struct iou_dev *d = container_of(b, struct iou_dev, b);
+	const struct iou_dev *d = to_iou_dev(b);
 	struct stat st;
 
 	if (d->is_block_device) {
-		if (ioctl(d->fd, BLKGETSIZE64, bytes) < 0)
+		if (ioctl(d->u.fd, BLKGETSIZE64, bytes) < 0)
 			return bk_err(errno, "cannot read the size of the block device: %m");
 		return 0;
 	}
-	if (fstat(d->fd, &st) < 0)
+	if (fstat(d->u.fd, &st) < 0)
 		return bk_err(errno, "cannot read the size of the file: %m");
 	*bytes = st.st_size;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * io_uring, property "register-buffers": mapped memory regions as registered buffers, which the
- * kernel pins once instead of for each O_DIRECT request.
+ * Property "register-buffers": mapped memory regions as registered buffers, which the kernel pins
+ * once instead of for each direct request.
  *
  * Each ring has its own table, which only its own thread may change. So mapping a region touches no
  * ring: each queue brings its table up to date when it first meets a changed region table. What the
@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
-#include "io_uring_dev.h"
+#include "uring/dev.h"
 
 #define SLOTS_MAX      1024
 #define BUFFER_LEN_MAX (1ULL << 30)
 
-void iou_buffers_init(struct iou_queue *q)
+void uring_buffers_init(struct uring_queue *q)
 {
-	struct iou_buffers *bufs = &q->buffers;
+	struct uring_buffers *bufs = &q->buffers;
 	struct io_uring_rsrc_register reg = {
 		.nr = SLOTS_MAX, .flags = IORING_RSRC_REGISTER_SPARSE, /* Linux 5.19 */
 	};
@@ -29,14 +29,14 @@ void iou_buffers_init(struct iou_queue *q)
 		bufs->n = SLOTS_MAX;
 }
 
-void iou_buffers_exit(struct iou_queue *q)
+void uring_buffers_exit(struct uring_queue *q)
 {
 	free(q->buffers.slot);
 	free(q->buffers.snapshot);
 }
 
 /* An empty iovec takes the slot's buffer away. */
-static bool update_slot(struct iou_queue *q, unsigned slot, const struct bk_region *r)
+static bool update_slot(struct uring_queue *q, unsigned slot, const struct bk_region *r)
 {
 	struct iovec iov = { r ? (void *)r->addr : NULL, r ? r->len : 0 };
 	__u64 tag = 0;
@@ -50,7 +50,7 @@ static bool update_slot(struct iou_queue *q, unsigned slot, const struct bk_regi
 	return uring_register(&q->ring, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == 1;
 }
 
-static void set_slot(struct iou_queue *q, unsigned slot, const struct bk_region *r)
+static void set_slot(struct uring_queue *q, unsigned slot, const struct bk_region *r)
 {
 	struct bk_region *have = &q->buffers.slot[slot];
 
@@ -64,9 +64,9 @@ static void set_slot(struct iou_queue *q, unsigned slot, const struct bk_region 
 }
 
 /* While the table is being changed, its mirror is one that matches no generation: 0. */
-static void mirror(struct iou_queue *q)
+static void mirror(struct uring_queue *q)
 {
-	struct iou_buffers *bufs = &q->buffers;
+	struct uring_buffers *bufs = &q->buffers;
 	const struct bk_region *wanted[SLOTS_MAX] = { 0 };
 	uint64_t generation = bk_region_generation(q->q.b);
 	size_t n = bk_region_snapshot(q->q.b, bufs->snapshot, bufs->n);
@@ -87,9 +87,9 @@ static void mirror(struct iou_queue *q)
 	bufs->generation = generation & 1 ? 0 : generation;
 }
 
-int iou_buffers_find_slow(struct iou_queue *q, const void *addr, size_t len)
+int uring_buffers_find_slow(struct uring_queue *q, const void *addr, size_t len)
 {
-	struct iou_buffers *bufs = &q->buffers;
+	struct uring_buffers *bufs = &q->buffers;
 	const struct bk_region *r;
 
 	if (!bufs->n)
