@@ -26,7 +26,7 @@ int bkf_fail(struct thread_data *td, int err, const char *fmt, ...)
 
 int bkf_fail_call(struct thread_data *td, int err, const char *call)
 {
-	return bkf_fail(td, err, "%s: %s (%s)", call, blkio_get_error_msg(), strerror(-err));
+	return bkf_fail(td, err, "%s: %s", call, blkio_get_error_msg());
 }
 
 /* ---- Creation and end ---------------------------------------------------------------------- */

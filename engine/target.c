@@ -250,7 +250,8 @@ struct blkio *bkf_target_connect(const struct target_options *o, struct thread_d
 	if (prepare_connect(b, o, td))
 		goto destroy;
 	if ((ret = blkio_connect(b))) {
-		bkf_fail_call(td, ret, "blkio_connect");
+		bkf_fail(td, ret, "blkio_connect: %s%s", blkio_get_error_msg(),
+			 o->path ? "" : " (no libblkio_path= and no filename= given)");
 		goto destroy;
 	}
 	if (set_sizes(b, o, td) || set_promises(b, td) ||

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the fio tests share: the engine's place, runs of fio, scratch files, skipping with a reason."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KIB, MIB = 1024, 1024 * 1024
+FIO_SECONDS = 60  # a run that takes longer hangs
+SKIPPED = 77
+
+LIBRARY = Path(os.environ["LIBBLKIO"])
+BUILD_DIR = Path(os.environ["BUILD_DIR"])
+SOURCE_DIR = Path(os.environ["SOURCE_DIR"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished fio."""
+
+    status: int
+    output: str  # everything it said besides the results
+    results: dict[str, Any]
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        return self.results["jobs"]
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The job, of a run with only one."""
+        assert len(self.jobs) == 1, f"{len(self.jobs)} jobs"
+        return self.jobs[0]
+
+
+def run(command: list[str], cwd: Path | None = None,
+        env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; its output is for the caller to judge."""
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True,
+                          capture_output=True, timeout=FIO_SECONDS, check=False)
+
+
+def fio_environment() -> dict[str, str]:
+    preload = os.environ.get("FIO_PRELOAD")
+    # fio itself keeps memory to its end
+    return {"LD_PRELOAD": preload, "ASAN_OPTIONS": "detect_leaks=0"} if preload else {}
+
+
+def split_output(text: str) -> tuple[str, dict[str, Any]]:
+    """fio prints results as JSON, with its other words before and after."""
+    start = text.find("\n{\n")
+    if not text.startswith("{\n") and start < 0:
+        return text, {}
+    results, end = json.JSONDecoder().raw_decode(text, max(start, 0) + (start >= 0))
+    return text[:max(start, 0)] + text[end:], results
+
+
+def run_fio(*arguments: str, prefix: list[str] | None = None, fio: str = "fio",
+            env: dict[str, str] | None = None, cwd: Path | None = None) -> Run:
+    """Run fio with these arguments, under a tracer or the like if a prefix is given."""
+    done = run([*(prefix or []), fio, "--output-format=json", "--eta=never", *arguments], cwd,
+               {**fio_environment(), **(env or {})})
+    said, results = split_output(done.stdout)
+    return Run(done.returncode, said + done.stderr, results)
+
+
+def option_arguments(options: dict[str, Any]) -> list[str]:
+    """Job options as arguments; the engine comes first, or fio would not know its options."""
+    first = {"ioengine": options.get("ioengine", f"external:{LIBRARY}")}
+    return [f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in {**first, **options}.items() if value is not False]
+
+
+def run_job(name: str = "job", prefix: list[str] | None = None, **options: Any) -> Run:
+    """Run one job of the libblkio engine."""
+    return run_fio(f"--name={name}", *option_arguments(options), prefix=prefix)
+
+
+def has_driver(name: str) -> bool:
+    """Whether the library was built with a driver."""
+    library = ctypes.CDLL(str(LIBRARY))
+    instance = ctypes.c_void_p()
+    found = library.blkio_create(name.encode(), ctypes.byref(instance)) == 0
+    library.blkio_destroy(ctypes.byref(instance))
+    return found
+
+
+def need_command(name: str) -> str:
+    path = shutil.which(name)
+    if not path:
+        raise unittest.SkipTest(f"{name} is not installed (scripts/setup installs it)")
+    return path
+
+
+def need_driver(name: str) -> None:
+    if not has_driver(name):
+        raise unittest.SkipTest(f"the library has no driver {name}")
+
+
+class FioTest(unittest.TestCase):
+    """A test with a scratch directory and a scratch file of random data."""
+
+    FILE_SIZE = 4 * MIB
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not os.environ["FIO_ENGINE"].startswith("for "):
+            raise unittest.SkipTest(f"the library was built without fio engine: "
+                                    f"{os.environ['FIO_ENGINE']}")
+        need_command("fio")
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory(prefix="fio-test-", dir=BUILD_DIR)
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        self.file = self.scratch / "file"
+        self.file.write_bytes(os.urandom(self.FILE_SIZE))
+
+    def uring(self, **options: Any) -> dict[str, Any]:
+        """Options of a job on the scratch file."""
+        return {"libblkio_driver": "io_uring", "filename": str(self.file), **options}
+
+    def assert_succeeds(self, result: Run) -> None:
+        self.assertEqual(result.status, 0, result.output)
+        for job in result.jobs:
+            self.assertEqual(job["error"], 0, result.output)
+
+    def assert_fails(self, result: Run, *words: str) -> None:
+        """It ended by itself, with a failure, and said these words."""
+        self.assertGreater(result.status, 0, f"exit status 0 or a signal: {result.output}")
+        for word in words:
+            self.assertRegex(result.output, re.escape(word))
+        self.assertNotIn("got signal", result.output)
+
+
+def main() -> None:
+    """Run the tests of the calling file; exit 77 when not one of them could run."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    ran = result.testsRun - len(result.skipped)
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(0 if ran > 0 else SKIPPED)

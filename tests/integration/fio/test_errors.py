@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Whatever is wrong fails the job: exit status above 0, and words that name it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import support
+
+
+class Errors(support.FioTest):
+    def fails(self, *words: str, **options: Any) -> None:
+        with self.subTest(**options):
+            job = {"rw": "randread", "bs": "4k", "number_ios": 10, "size": "1m", **options}
+            self.assert_fails(support.run_job(**job), *words)
+
+    def test_driver(self) -> None:
+        self.fails("libblkio_driver")
+        self.fails("no-such-driver", libblkio_driver="no-such-driver")
+
+    def test_target(self) -> None:
+        self.fails("filename=", libblkio_driver="io_uring")
+        self.fails("/nonexistent/file", libblkio_driver="io_uring", libblkio_path="/nonexistent/file")
+        self.fails(str(self.scratch), libblkio_driver="io_uring", filename=str(self.scratch))
+        fifo = self.scratch / "fifo"
+        os.mkfifo(fifo)
+        self.fails(str(fifo), libblkio_driver="io_uring", libblkio_path=str(fifo))
+        self.fails("path", libblkio_driver="null", libblkio_path="/dev/null")
+
+    def test_several_files(self) -> None:
+        self.fails("2 files", libblkio_driver="io_uring", filename=f"{self.file}:{self.file}2")
+        self.fails("2 files", libblkio_driver="io_uring", libblkio_path=str(self.file), nrfiles=2)
+
+    def test_properties(self) -> None:
+        for option in ("libblkio_pre_connect_props", "libblkio_pre_start_props"):
+            self.fails(option, "name=value", **self.uring(**{option: "nonsense"}))
+            self.fails(option, "name=value", **self.uring(**{option: "=1"}))
+            self.fails("no-such-property", **self.uring(**{option: "no-such-property=1"}))
+        self.fails("num-entries", **self.uring(libblkio_pre_start_props="num-entries=many"))
+        self.fails("num-entries", **self.uring(libblkio_num_entries=1000000))
+        self.fails("queue-size", **self.uring(libblkio_queue_size=64))
+
+    def test_combinations(self) -> None:
+        self.fails("hipri", "eventfd", **self.uring(hipri=True, libblkio_wait_mode="eventfd"))
+        self.fails("hipri", "eventfd",
+                   **self.uring(hipri=True, libblkio_force_enable_completion_eventfd=True))
+        self.fails("offload", **self.uring(io_submit_mode="offload"))
+        for rw in ("randread", "randwrite", "randtrim"):
+            self.fails("mem=", **self.uring(mem="malloc", rw=rw))
+
+    def test_device_that_cannot_poll(self) -> None:
+        self.fails("poll", **self.uring(hipri=True, direct=0))
+
+    def test_block_size(self) -> None:
+        self.fails("bs=100", "request-alignment", **self.uring(direct=1, bs=100))
+        self.fails("bs=100", "request-alignment", **self.uring(direct=1, rw="randwrite", bs=100))
+
+    def test_read_only(self) -> None:
+        self.fails("read-only", **self.uring(rw="randwrite",
+                                             libblkio_pre_connect_props="read-only=true"))
+        self.file.chmod(0o400)
+        if os.geteuid() != 0:
+            self.fails(str(self.file), **self.uring(rw="randwrite"))
+        self.assert_succeeds(support.run_job(rw="read", bs="4k", **self.uring()))
+
+    def test_failing_io_stops_the_job(self) -> None:
+        """The file shrinks to nothing: what was its capacity is no more."""
+        result = support.run_job(rw="randwrite", bs="4k", number_ios=10,
+                                 **self.uring(filename="/dev/full", libblkio_path="/dev/full"))
+        self.assert_fails(result, "/dev/full")
+
+    def test_one_bad_job_does_not_stop_the_others(self) -> None:
+        for thread in (False, True):
+            with self.subTest(thread=thread):
+                good = support.option_arguments({"rw": "randread", "bs": "4k", "number_ios": 100,
+                                                 "thread": thread, **self.uring()})
+                bad = support.option_arguments({"rw": "randread", "bs": "4k", "thread": thread,
+                                                **self.uring(libblkio_num_entries=1000000)})
+                result = support.run_fio("--name=good", *good, "--name=bad", *bad)
+                self.assert_fails(result, "num-entries", "job bad")
+                done = {job["jobname"]: job for job in result.jobs}
+                self.assertEqual(done["good"]["error"], 0)
+                self.assertEqual(done["good"]["read"]["total_ios"], 100)
+
+
+if __name__ == "__main__":
+    support.main()

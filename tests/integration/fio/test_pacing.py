@@ -1,0 +1,52 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Jobs that pause between I/Os: what was submitted goes out at once, and rates are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import support
+
+
+class Pacing(support.FioTest):
+    def paced(self, **options: Any) -> dict[str, Any]:
+        result = support.run_job(rw="randread", bs="4k", norandommap=True, **self.uring(**options))
+        self.assert_succeeds(result)
+        return result.job["read"]
+
+    def test_rate(self) -> None:
+        for iodepth in (1, 8):
+            with self.subTest(iodepth=iodepth):
+                read = self.paced(rate_iops=1000, time_based=True, runtime="1s", iodepth=iodepth)
+                self.assertGreater(read["total_ios"], 800)
+                self.assertLess(read["total_ios"], 1100)
+
+    def test_poisson_rate(self) -> None:
+        read = self.paced(rate_iops=1000, rate_process="poisson", time_based=True, runtime="1s",
+                          iodepth=4)
+        self.assertGreater(read["total_ios"], 700)
+        self.assertLess(read["total_ios"], 1300)
+
+    def test_thinktime(self) -> None:
+        for options in ({"iodepth": 1}, {"iodepth": 8}, {"iodepth": 8, "thinktime_blocks": 4},
+                        {"iodepth": 4, "thinktime_spin": "500us"}):
+            with self.subTest(options):
+                read = self.paced(thinktime="2ms", number_ios=100, **options)
+                self.assertEqual(read["total_ios"], 100)
+                # what is in flight completes before the pause begins
+                between = options.get("thinktime_blocks", 1) + options["iodepth"] - 1
+                self.assertGreaterEqual(read["runtime"], 2 * (100 // between - 1))
+
+    def test_requests_do_not_wait_for_the_pause(self) -> None:
+        """Submitted late, each I/O would take as long as the pause."""
+        for mode in ("block", "eventfd", "loop"):
+            for iodepth in (1, 4):
+                with self.subTest(mode=mode, iodepth=iodepth):
+                    read = self.paced(rate_iops=50, number_ios=20, iodepth=iodepth, invalidate=0,
+                                      libblkio_wait_mode=mode)
+                    self.assertLess(read["lat_ns"]["mean"], 10e6)
+
+
+if __name__ == "__main__":
+    support.main()
