@@ -101,7 +101,8 @@ def _panel(panel: Any, result: Result, case: tuple[str, int], limit: float, slot
 
 def _bar(panel: Any, place: int, row: Summary, colour: str, limit: float) -> None:
     """A bar with its interval, then its latency and the difference in words."""
-    median, low, high = (row.ratio.median, row.ratio.low, row.ratio.high) if row.ratio else (1, 1, 1)
+    ratio = row.ratio
+    median, low, high = (ratio.median, ratio.low, ratio.high) if ratio else (1.0, 1.0, 1.0)
     cut = median > limit
     panel.barh(place, min(median, limit), height=0.66, color=colour, zorder=2,
                hatch="////" if cut else None, edgecolor="white" if cut else colour)

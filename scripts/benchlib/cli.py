@@ -20,12 +20,14 @@ Run = Callable[[argparse.Namespace], Exit]
 
 def _compare(options: argparse.Namespace) -> Exit:
     from . import plan, prepare
+    campaign = plan.campaign(options)  # refuses what is wrong before anything is installed
     if options.dry_run:
-        plan.dry_run(options)
+        plan.announce(campaign)
+        plan.print_commands(campaign)
         return Exit.OK
     prepare.set_up()
     from .compare import compare
-    return compare(options)
+    return compare(options, campaign)
 
 
 def _show(options: argparse.Namespace) -> Exit:

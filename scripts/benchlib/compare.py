@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,23 +16,22 @@ from .measure import Campaign
 from .model import SCHEMA, ContenderInfo, Result
 
 
-def compare(options: argparse.Namespace) -> Exit:
+def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
     build = plan.build_folder(options)
     folder = _folder(options)
     if not options.no_build:
         prepare.build_library(build)
-    engine = os.path.abspath(prepare.engine(build))
-    campaign = plan.campaign(options, build, engine)
+    prepare.check_engine(build)
     plan.announce(campaign)
     with ExitStack() as stack:
         for target in campaign.targets.values():
             if target.scratch:
                 targets.make_scratch(target, stack, options.keep)
-        code = _run(campaign, folder, build, engine, stack)
+        code = _run(campaign, folder, build, stack)
     return code
 
 
-def _run(campaign: Campaign, folder: Path, build: Path, engine: str, stack: ExitStack) -> Exit:
+def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exit:
     """Measure and report; what was measured before a failure or Ctrl-C is kept as partial."""
     results.prepare_folder(folder)
     stack.enter_context(machine.stay_off(campaign.settings.cpu))
@@ -44,13 +42,14 @@ def _run(campaign: Campaign, folder: Path, build: Path, engine: str, stack: Exit
     started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     complete, code = _measure(campaign)
     if not campaign.samples:
+        campaign.progress.say("no round was complete: there is nothing to keep")
         results.drop_if_empty(folder)
         return code
     result = Result(
         schema=SCHEMA, complete=complete, started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - begin, 1), baseline=BASELINE, settings=campaign.settings,
         environment=record, targets=[target.info() for target in campaign.targets.values()],
-        contenders=_infos(campaign, engine), skips=campaign.skips,
+        contenders=_infos(campaign, plan.engine_path(build)), skips=campaign.skips,
         summaries=stats.summarise(campaign.samples, BASELINE, campaign.settings.seed),
         retried_rounds=campaign.retried, samples=campaign.samples)
     results.write(folder, result)
@@ -66,10 +65,10 @@ def _measure(campaign: Campaign) -> tuple[bool, Exit]:
         campaign.trials()
         campaign.rounds()
     except KeyboardInterrupt:
-        progress.say("stopped; the rounds measured so far are kept")
+        progress.say("stopped")
         return False, Exit.INTERRUPTED
     except BenchError as error:
-        progress.say(f"bench: {error}\nThe rounds measured before that are kept.")
+        progress.say(f"bench: {error}")
         return False, Exit.FAILED
     finally:
         progress.close()

@@ -18,7 +18,7 @@ from .contenders import Contender, choose
 from .errors import refuse
 from .measure import TRIAL_MS, Campaign
 from .model import Settings, Skip, left_out
-from .prepare import ROOT
+from .prepare import LIBRARY, ROOT
 from .progress import Progress, clock
 from .schedule import Case
 
@@ -28,22 +28,21 @@ RAMP_MS = 100
 FIO_START_SECONDS = 0.3  # what a fio process takes beside its run time
 
 
-def dry_run(options: argparse.Namespace) -> None:
-    """Print the plan and every fio command."""
-    build = build_folder(options)
-    plan = campaign(options, build, os.path.abspath(build / "libblkio.so"))
-    announce(plan)
-    print_commands(plan)
-
-
 def build_folder(options: argparse.Namespace) -> Path:
     return Path(options.build_dir) if options.build_dir else ROOT / "build"
 
 
-def campaign(options: argparse.Namespace, build: Path, engine: str) -> Campaign:
-    """The campaign that the options ask for, its scratch files still to be made."""
-    settings = _settings(options)
+def engine_path(build: Path) -> str:
+    """The library in a build folder, as fio gets it."""
+    return os.path.abspath(build / LIBRARY)
+
+
+def campaign(options: argparse.Namespace) -> Campaign:
+    """The campaign that the options ask for; what it needs is still to be made."""
+    build = build_folder(options)
+    engine = engine_path(build)
     contenders = choose(options.modes, engine)
+    settings = _settings(options, [contender.name for contender in contenders])
     chosen, skips = _targets(options, settings, build)
     entries, more = _entries(chosen, contenders, settings.depths)
     return Campaign(settings, {target.name: target for target in chosen},
@@ -51,8 +50,7 @@ def campaign(options: argparse.Namespace, build: Path, engine: str) -> Campaign:
                     Progress(_processes(entries) * (settings.rounds + 1)), entries, skips + more)
 
 
-
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace, modes: list[str]) -> Settings:
     quick = options.quick
     cpu = machine.choose_cpu() if options.cpu is None else options.cpu
     if cpu not in machine.allowed_cpus():
@@ -62,7 +60,7 @@ def _settings(options: argparse.Namespace) -> Settings:
                      f"Choose from {', '.join(fio.WORKLOADS)}.")
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     return Settings(
-        rw=options.rw, block_size=options.bs, depths=options.depth, modes=options.modes,
+        rw=options.rw, block_size=options.bs, depths=options.depth, modes=modes,
         rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS),
         runtime_ms=options.runtime or (QUICK_RUNTIME_MS if quick else RUNTIME_MS),
         ramp_ms=RAMP_MS, seed=seed, cpu=cpu, max_load=options.max_load)

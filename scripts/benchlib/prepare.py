@@ -20,6 +20,7 @@ COMMANDS = ("fio", "meson", "ninja", "cc")
 MODULES = ("numpy", "scipy", "matplotlib")
 FIO_SOURCE = ROOT / ".deps" / "fio"
 SETUP = ROOT / "scripts" / "setup"
+LIBRARY = "libblkio.so"
 
 
 def missing() -> list[str]:
@@ -52,17 +53,11 @@ def build_library(build: Path) -> None:
     _run(["ninja", "-C", str(build)], "the build failed", "Its message is above.", quiet=True)
 
 
-def engine(build: Path) -> Path:
-    """The library in a build folder, proven to hold an engine that this fio loads."""
-    library = build / "libblkio.so"
+def check_engine(build: Path) -> None:
+    """fio must find its engine in the library built there; otherwise say why, in fio's words."""
+    library = build / LIBRARY
     if not library.exists():
         raise BenchError(f"there is no {library}", "Build it: leave --no-build out.")
-    check_engine(library, build)
-    return library
-
-
-def check_engine(library: Path, build: Path) -> None:
-    """fio must find its engine in the library; otherwise say why, in fio's words."""
     done = subprocess.run(["fio", f"--enghelp={library}"], capture_output=True, text=True)
     if done.returncode == 0 and "libblkio_driver" in done.stdout:
         return

@@ -94,7 +94,7 @@ def _tmpfs_folder(_build: Path) -> Path | None:
 
 
 def _build_folder(build: Path) -> Path:
-    return build if build.is_dir() else build.parent
+    return build
 
 
 SCRATCH: dict[str, Scratch] = {scratch.name: scratch for scratch in (
@@ -110,16 +110,24 @@ def plan_scratch(name: str, build: Path, size: int) -> Target | Skip:
     folder = spec.folder(build)
     if folder is None:
         return Skip(name, "", "no writable tmpfs is mounted")
-    lack = _lacking(spec, folder, size)
+    place = _existing(folder)
+    lack = _lacking(spec, place, size)
     if lack:
         return Skip(name, "", lack)
-    device = block_device(str(folder))
+    device = block_device(str(place))
     if spec.direct:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX) as trial:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=PREFIX) as trial:
             if not _opens_direct(trial.name):
-                return Skip(name, "", f"{medium(str(folder), device)} refuses O_DIRECT")
+                return Skip(name, "", f"{medium(str(place), device)} refuses O_DIRECT")
     path = folder / f"{PREFIX}{name}-{os.getpid()}"
-    return Target(name, spec.label, spec.kind, str(path), spec.direct, size, device, scratch=True)
+    return Target(name, spec.label, spec.kind, os.path.abspath(path), spec.direct, size, device,
+                  scratch=True)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there: the build may be still to come."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents)
+                if place.is_dir())
 
 
 def make_scratch(target: Target, stack: ExitStack, keep: bool) -> None:

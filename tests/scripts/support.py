@@ -29,7 +29,7 @@ def build_folder() -> Path:
     if not name:
         raise unittest.SkipTest("BUILD_DIR is not set: no library to test with")
     try:
-        prepare.engine(Path(name))
+        prepare.check_engine(Path(name))
     except BenchError as error:
         raise unittest.SkipTest(f"no fio engine in {name}: {error.message}") from error
     return Path(name)

@@ -82,7 +82,8 @@ class Intervals(unittest.TestCase):
             self.assertEqual((interval.low, interval.median, interval.high), (1.5, 1.5, 1.5))
 
     def test_no_or_impossible_values(self) -> None:
-        for values in ([], [1.0, float("nan")], [float("inf")]):
+        impossible: list[list[float]] = [[], [1.0, float("nan")], [float("inf")]]
+        for values in impossible:
             with self.assertRaises(ValueError):
                 stats.median_interval(values, 1)
 

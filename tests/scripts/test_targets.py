@@ -121,6 +121,10 @@ class Scratch(unittest.TestCase):
             self.assertNotIn(folder, repr(planned.info()))
 
 
+def run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)
+
+
 class LoopDevice(unittest.TestCase):
     """The checks for block devices, on real ones."""
 
@@ -136,7 +140,7 @@ class LoopDevice(unittest.TestCase):
         if made.returncode:
             self.skipTest(f"no loop device here: {made.stderr.strip()}")
         self.device = made.stdout.strip()
-        stack.callback(subprocess.run, ["losetup", "--detach", self.device], check=True)
+        stack.callback(run, "losetup", "--detach", self.device)
         self.stack = stack
         self.warnings: list[str] = []
 
@@ -160,14 +164,14 @@ class LoopDevice(unittest.TestCase):
             targets.check_block_size(target, unit + 1)
 
     def test_a_mounted_device_is_never_written_to(self) -> None:
-        subprocess.run(["mkfs.ext4", "-q", self.device], check=True, capture_output=True)
+        run("mkfs.ext4", "-q", self.device)
         self.target(writes=True, destructive=True)  # not yet mounted: allowed
         point = self.folder / "mount point"
         point.mkdir()
         mounted = subprocess.run(["mount", self.device, point], capture_output=True, text=True)
         if mounted.returncode:
             self.skipTest(f"cannot mount here: {mounted.stderr.strip()}")
-        self.stack.callback(subprocess.run, ["umount", point], check=True)
+        self.stack.callback(run, "umount", str(point))
         with self.assertRaisesRegex(BenchError, f"in use .*mounted at {point}"):
             self.target(writes=True, destructive=True)
         self.target()

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Keeping the machine steady, and noticing when it is not; what is recorded about it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+import unittest
+from contextlib import redirect_stderr
+from pathlib import Path
+
+from support import ROOT, main
+from benchlib import environment, machine, options
+from benchlib.progress import Progress, clock
+
+BURN = "import time\nend = time.time() + {seconds}\nwhile time.time() < end: pass"
+
+
+class Load(unittest.TestCase):
+    def test_others_are_noticed_and_we_are_not(self) -> None:
+        # The burner is a grandchild whose parent goes at once: no child of ours, so "others".
+        meter = machine.LoadMeter()
+        seconds = 1.0
+        subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" &', BURN.format(seconds=seconds)],
+                       check=True)
+        time.sleep(seconds + 0.2)
+        with_burner = meter.share()
+
+        meter = machine.LoadMeter()
+        subprocess.run([sys.executable, "-c", BURN.format(seconds=seconds)], check=True)
+        own = meter.share()
+        expected = seconds / (seconds + 0.2) / (os.cpu_count() or 1)
+        self.assertGreater(with_burner, expected / 2)
+        self.assertLess(own, with_burner)
+
+    def test_share_is_a_share(self) -> None:
+        meter = machine.LoadMeter()
+        self.assertTrue(0 <= meter.share() <= 1)
+
+
+class Affinity(unittest.TestCase):
+    def test_we_leave_the_cpu_and_come_back(self) -> None:
+        before, cpu = machine.allowed_cpus(), machine.choose_cpu()
+        self.assertIn(cpu, before)
+        with self.assertRaises(RuntimeError), machine.stay_off(cpu):
+            self.assertEqual(machine.allowed_cpus(), before - {cpu} or before)
+            raise RuntimeError
+        self.assertEqual(machine.allowed_cpus(), before)
+
+
+class Latency(unittest.TestCase):
+    def test_the_request_holds_as_long_as_entered(self) -> None:
+        def held() -> bool:
+            links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+            return any(os.path.realpath(link) == str(machine.LATENCY_REQUEST) for link in links)
+
+        with machine.no_deep_sleep() as permitted:
+            self.assertEqual(held(), permitted)
+        self.assertFalse(held())
+
+    def test_not_permitted_is_no_error(self) -> None:
+        before, machine.LATENCY_REQUEST = machine.LATENCY_REQUEST, Path("/nonexistent/request")
+        self.addCleanup(setattr, machine, "LATENCY_REQUEST", before)
+        with machine.no_deep_sleep() as permitted:
+            self.assertFalse(permitted)
+
+
+class Record(unittest.TestCase):
+    def test_what_and_not_who(self) -> None:
+        record = environment.record(ROOT, ROOT / "build-that-is-not-there", 0, False)
+        text = "\n".join(f"{a} {b}" for a, b in environment.describe(record))
+        self.assertIn(os.uname().release, text)
+        self.assertEqual(record.libblkio_build, "unknown build")
+        self.assertIn("CPU latency not held", text)
+        for private in (socket.gethostname(), str(ROOT), str(Path.home())):
+            if len(private) > 3:  # a host called "vm" is a word of its own
+                self.assertNotIn(private, text)
+
+    def test_cpu_lists(self) -> None:
+        for text, numbers in (("0-2,5", [0, 1, 2, 5]), ("3", [3]), ("", [])):
+            self.assertEqual(environment.cpu_list(text), numbers)
+
+
+class Words(unittest.TestCase):
+    def test_sizes_times_and_lists(self) -> None:
+        for text, value in (("512", 512), ("4k", 4096), ("1MiB", 1 << 20), ("2g", 2 << 30)):
+            self.assertEqual(options.size(text), value)
+        for text, value in (("0.5", 500), ("2", 2000), ("700ms", 700), (".1s", 100)):
+            self.assertEqual(options.milliseconds(text), value)
+        self.assertEqual(options.counts("1,32,1"), [1, 32])
+        self.assertEqual(options.names("block, loop"), ["block", "loop"])
+        self.assertEqual(options.share("7.5%"), 0.075)
+
+    def test_nonsense(self) -> None:
+        for parse, texts in ((options.size, ("", "0", "4x", "-1")), (options.counts, ("", "1,,2")),
+                             (options.milliseconds, ("0", "x", "-1", "1m")),
+                             (options.names, (",",)), (options.share, ("x", "-1", "101")),
+                             (options.count, ("0", "1.5"))):
+            for text in texts:
+                with self.subTest(parse=parse.__name__, text=text):
+                    with self.assertRaises(argparse.ArgumentTypeError):
+                        parse(text)
+
+    def test_progress_off_a_terminal_is_a_few_lines(self) -> None:
+        with redirect_stderr(io.StringIO()) as lines:
+            progress = Progress(1000)
+            for i in range(1000):
+                progress.step(f"step {i}")
+        self.assertEqual(len(lines.getvalue().splitlines()), 10)
+        self.assertIn("100%", lines.getvalue())
+
+    def test_clock(self) -> None:
+        self.assertEqual((clock(31), clock(60), clock(247)), ("31 s", "1:00 min", "4:07 min"))
+
+
+if __name__ == "__main__":
+    main()
