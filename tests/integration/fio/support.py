@@ -68,9 +68,11 @@ def split_output(text: str) -> tuple[str, dict[str, Any]]:
 
 def run_fio(*arguments: str, prefix: list[str] | None = None, fio: str = "fio",
             env: dict[str, str] | None = None, cwd: Path | None = None) -> Run:
-    """Run fio with these arguments, under a tracer or the like if a prefix is given."""
-    done = run([*(prefix or []), fio, "--output-format=json", "--eta=never", *arguments], cwd,
-               {**fio_environment(), **(env or {})})
+    """Run fio with these arguments, under a tracer or the like if a prefix is given, in a
+    directory of its own unless told where: it leaves files there."""
+    with tempfile.TemporaryDirectory(prefix="fio-test-", dir=BUILD_DIR) as place:
+        done = run([*(prefix or []), fio, "--output-format=json", "--eta=never", *arguments],
+                   cwd or Path(place), {**fio_environment(), **(env or {})})
     said, results = split_output(done.stdout)
     return Run(done.returncode, said + done.stderr, results)
 
