@@ -8,8 +8,8 @@
  *
  * Life of a request (a struct bk_req), always in this direction:
  *
- *   blkioq_read() -> validate -> submit() -> the device ... reap() -> bk_complete() -> done list
- *                        |          ^                                      |
+ *   blkioq_read() -> validate -> submit() -> the device -> enter() -> bk_complete() -> done list
+ *                        |          ^                                        |
  *                        +-backlog--+<---- next stage (FUA, short read) ---+
  *
  * The backlog (FIFO) and the done list live in core/queue.c and nowhere else. submit() never sleeps
@@ -84,7 +84,7 @@ struct bk_req {
 	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
 	int iovcnt;
 	uint8_t op;		/* enum bk_op */
-	bool special;		/* core only */
+	bool special;		/* false: reads or writes r->one, no flags; written by the core */
 	uint8_t flags;		/* BLKIO_REQ_* | BK_REQ_* */
 	uint8_t stage;		/* core only: the stages that follow */
 	struct iovec *iov_copy; /* core only: segments that are not the caller's */
@@ -240,17 +240,16 @@ struct bk_driver {
 	 * Hot. Called by the queue's thread only.
 	 *
 	 * submit: take a valid request. bk_complete() must then be called for it exactly once,
-	 *         here or from reap(), also when it cannot be done; or bk_full(), right here: the
-	 *         core keeps it and tries again after enter() and reap(). An empty queue is never
-	 *         full. (Nothing is returned so that the call is the last thing the core does.)
-	 * enter:  show the device all that was submitted; then, if wait_nr > 0, sleep until
-	 *         wait_nr requests (or all in flight, if fewer) can be reaped. May return early.
-	 *         w may be NULL. 0, -ETIME, -EINTR or, when the queue is beyond use, another
-	 * -errno. reap:   bk_complete() every request that the device has finished. Never sleeps.
+	 *         here or from enter(), also when it cannot be done; or bk_full(), right here: the
+	 *         core keeps it and tries again after enter(). An empty queue is never full.
+	 *         (Nothing is returned so that the call is the last thing the core does.)
+	 * enter:  show the device all that was submitted; if wait_nr > 0, sleep until wait_nr
+	 *         requests (or all in flight, if fewer) are finished, or for a shorter time; then
+	 *         bk_complete() every finished request, also after an error. w may be NULL.
+	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
-	void (*reap)(struct blkioq *q);
 
 	/* Signal completion_fd when requests complete, or stop. Optional: drivers that complete
 	 * within submit() need none, the core signals for what is on the done list. */

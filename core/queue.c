@@ -106,28 +106,54 @@ void bk_finish(struct blkioq *q, struct bk_req *r, int ret)
 	bk_done(q, r);
 }
 
-int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
+/* Takes the requests up to last off the done list; they are free again. */
+static inline int collected(struct blkioq *q, struct bk_req *last, int n)
 {
-	struct bk_req *first = q->done.head, *r = first, *last = NULL;
-	int n = 0;
+	struct bk_req *first = q->done.head;
 
-	for (; r && n < max; r = r->next, n++) {
-		out[n] = (struct blkio_completion){ .user_data = r->user_data };
-		if (unlikely(r->special)) {
-			out[n].error_msg = r->error_msg;
-			out[n].ret = r->ret;
-			reset_req(r);
-		}
-		last = r;
-	}
-	if (!n)
-		return 0;
-	list_set_head(&q->done, r);
+	list_set_head(&q->done, last->next);
 	last->next = q->free;
 	q->free = first;
 	q->nr_done -= n;
 	q->outstanding -= n;
 	return n;
+}
+
+/* bk_collect(), once a request is among them that has more to say than that it succeeded. */
+static cold_path int collect_special(struct blkioq *q, struct blkio_completion *out, int max, int n,
+				     struct bk_req *r)
+{
+	struct bk_req *last;
+
+	do {
+		out[n++] = (struct blkio_completion){
+			.user_data = r->user_data,
+			.error_msg = r->error_msg,
+			.ret = r->ret,
+		};
+		if (r->special)
+			reset_req(r);
+		last = r;
+		r = r->next;
+	} while (r && n < max);
+	return collected(q, last, n);
+}
+
+int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
+{
+	struct bk_req *r = q->done.head, *last = r;
+	int n = 0;
+
+	if (!r || !max)
+		return 0;
+	do {
+		if (unlikely(r->special))
+			return collect_special(q, out, max, n, r);
+		out[n++] = (struct blkio_completion){ .user_data = r->user_data };
+		last = r;
+		r = r->next;
+	} while (r && n < max);
+	return collected(q, last, n);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * blkioq_do_io(): submit, wait, collect. The order of each round is feed -> enter -> reap, and
- * what was reaped is on the done list before anything can fail, so an error loses nothing.
+ * blkioq_do_io(): submit, wait, collect. Each round feeds the backlog to the driver and enters it;
+ * what has finished then is on the done list before anything can fail, so an error loses nothing.
  */
 #include <sys/eventfd.h>
 
@@ -69,7 +69,6 @@ static cold_path void push_backlog(struct blkioq *q)
 		/* What blocks the backlog may be requests that the device has yet to be shown. */
 		if (q->drv->enter(q, 0, NULL) < 0)
 			return;
-		q->drv->reap(q);
 	} while (bk_feed(q));
 }
 
@@ -87,7 +86,6 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const st
 			need = 1;
 
 		ret = q->drv->enter(q, need, w);
-		q->drv->reap(q);
 		if (q->nr_done >= min)
 			return q->nr_done || ret == -EINTR ? 0 : ret;
 		if (ret == -EINTR && w->interruptible)
@@ -163,7 +161,6 @@ int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min
 		     (unsigned)min > q->outstanding || q->nr_dropped || q->backlog.head))
 		goto general;
 	ret = q->drv->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
-	q->drv->reap(q);
 	if (unlikely(ret < 0 || (unsigned)min > q->nr_done))
 		goto general;
 	return finish(q, completions, max);

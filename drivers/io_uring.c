@@ -29,35 +29,39 @@ static inline struct iou_queue *to_iou(struct blkioq *q)
 	return container_of(q, struct iou_queue, u.q);
 }
 
+/* The registered buffer around a segment, where there is one: saves pinning its pages. */
+static inline void use_registered_buffer(struct iou_queue *q, struct io_uring_sqe *sqe, void *addr)
+{
+	int index = uring_buffers_find(&q->u, addr, sqe->len);
+
+	if (index >= 0) {
+		sqe->opcode =
+		    sqe->opcode == IORING_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+		sqe->buf_index = index;
+	}
+}
+
+static inline void prep_segment(struct iou_queue *q, struct io_uring_sqe *sqe,
+				const struct iovec *segment)
+{
+	sqe->addr = (uintptr_t)segment->iov_base;
+	sqe->len = min_u64(segment->iov_len, TRANSFER_MAX);
+	if (q->u.use_buffers)
+		use_registered_buffer(q, sqe, segment->iov_base);
+}
+
 static void prep_rw(struct iou_queue *q, const struct bk_req *r, struct io_uring_sqe *sqe)
 {
-	static const uint8_t vectored[] = {
-		[BK_READ] = IORING_OP_READV, [BK_WRITE] = IORING_OP_WRITEV
-	};
-	static const uint8_t plain[] = { [BK_READ] = IORING_OP_READ, [BK_WRITE] = IORING_OP_WRITE };
-	static const uint8_t fixed[] = {
-		[BK_READ] = IORING_OP_READ_FIXED, [BK_WRITE] = IORING_OP_WRITE_FIXED
-	};
-
 	sqe->off = r->start;
-	sqe->rw_flags = r->flags & BLKIO_REQ_FUA ? RWF_DSYNC : 0;
-	if (unlikely(r->iovcnt != 1)) {
-		sqe->opcode = vectored[r->op];
-		sqe->addr = (uintptr_t)r->iov;
-		sqe->len = r->iovcnt;
+	if (r->flags & BLKIO_REQ_FUA)
+		sqe->rw_flags = RWF_DSYNC;
+	if (r->iovcnt == 1) {
+		prep_segment(q, sqe, r->iov);
 		return;
 	}
-	sqe->opcode = plain[r->op];
-	sqe->addr = (uintptr_t)r->iov->iov_base;
-	sqe->len = min_u64(r->iov->iov_len, TRANSFER_MAX);
-	if (q->u.use_buffers) {
-		int index = uring_buffers_find(&q->u, r->iov->iov_base, sqe->len);
-
-		if (index >= 0) {
-			sqe->opcode = fixed[r->op];
-			sqe->buf_index = index;
-		}
-	}
+	sqe->opcode = r->op == BK_READ ? IORING_OP_READV : IORING_OP_WRITEV;
+	sqe->addr = (uintptr_t)r->iov;
+	sqe->len = r->iovcnt;
 }
 
 static void prep_fallocate(const struct bk_req *r, struct io_uring_sqe *sqe, int mode)
@@ -85,9 +89,13 @@ static void prep_discard(struct iou_queue *q, struct bk_req *r, struct io_uring_
 	}
 }
 
-static cold_path void prep_other(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
+static void prep_special(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
 	switch (r->op) {
+	case BK_READ:
+	case BK_WRITE:
+		prep_rw(q, r, sqe);
+		break;
 	case BK_WRITE_ZEROES:
 		prep_fallocate(r, sqe,
 			       r->flags & BLKIO_REQ_NO_UNMAP ? FALLOC_FL_ZERO_RANGE
@@ -103,14 +111,31 @@ static cold_path void prep_other(struct iou_queue *q, struct bk_req *r, struct i
 	}
 }
 
+static void submit_special(struct iou_queue *q, struct bk_req *r)
+{
+	struct io_uring_sqe *sqe;
+
+	if (r->op > BK_WRITE && q->u.q.is_poll) {
+		bk_fail(&q->u.q, r, ENOTSUP, "io_uring poll queues only take reads and writes");
+		return;
+	}
+	sqe = uring_get_sqe(&q->u.ring);
+	if (!sqe) {
+		bk_full(&q->u.q, r);
+		return;
+	}
+	*sqe = q->templates[r->op == BK_WRITE ? BK_WRITE : BK_READ];
+	sqe->user_data = (uintptr_t)r;
+	prep_special(q, r, sqe);
+}
+
 static void iou_submit(struct blkioq *bq, struct bk_req *r)
 {
 	struct iou_queue *q = to_iou(bq);
-	bool rw = r->op <= BK_WRITE;
 	struct io_uring_sqe *sqe;
 
-	if (unlikely(!rw && bq->is_poll)) {
-		bk_fail(bq, r, ENOTSUP, "io_uring poll queues only take reads and writes");
+	if (unlikely(r->special)) {
+		submit_special(q, r);
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring);
@@ -118,15 +143,10 @@ static void iou_submit(struct blkioq *bq, struct bk_req *r)
 		bk_full(bq, r);
 		return;
 	}
-	*sqe = (struct io_uring_sqe){
-		.flags = q->u.sqe_flags,
-		.fd = q->u.fd,
-		.user_data = (uintptr_t)r,
-	};
-	if (likely(rw))
-		prep_rw(q, r, sqe);
-	else
-		prep_other(q, r, sqe);
+	*sqe = q->templates[r->op];
+	sqe->off = r->start;
+	sqe->user_data = (uintptr_t)r;
+	prep_segment(q, sqe, &r->one);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
@@ -158,27 +178,47 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 		bk_complete(&q->u.q, r, error);
 }
 
-static void iou_reap(struct blkioq *bq)
+static inline void reap(struct iou_queue *q, unsigned n)
 {
-	struct iou_queue *q = to_iou(bq);
-	unsigned n = uring_ready(&q->u.ring);
-
 	for (unsigned i = 0; i < n; i++) {
 		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i);
 		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
 
 		if (likely(cqe->res >= 0))
-			bk_complete(bq, r, cqe->res);
+			bk_complete(&q->u.q, r, cqe->res);
 		else
 			iou_failed(q, r, cqe->res);
 	}
+	uring_seen(&q->u.ring, n);
+}
+
+static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+{
+	struct iou_queue *q = to_iou(bq);
+	int ret = uring_enter(&q->u.ring, wait_nr, w);
+	unsigned n = uring_ready(&q->u.ring);
+
 	if (n)
-		uring_seen(&q->u.ring, n);
+		reap(q, n);
+	return ret;
 }
 
 static int iou_queue_init(struct blkio *b, struct blkioq *bq)
 {
-	return uring_queue_init(b, bq, false);
+	static const uint8_t opcodes[] = {
+		[BK_READ] = IORING_OP_READ, [BK_WRITE] = IORING_OP_WRITE
+	};
+	struct iou_queue *q = to_iou(bq);
+	int ret = uring_queue_init(b, bq, false);
+
+	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		q->templates[i] = (struct io_uring_sqe){
+			.opcode = opcodes[i],
+			.flags = q->u.sqe_flags,
+			.fd = q->u.fd,
+		};
+	}
+	return ret;
 }
 
 /* ---- Properties --------------------------------------------------------------------------- */
@@ -208,7 +248,6 @@ const struct bk_driver bk_driver_io_uring = {
 	.queue_init = iou_queue_init,
 	.queue_exit = uring_queue_exit,
 	.submit = iou_submit,
-	.enter = uring_queue_enter,
-	.reap = iou_reap,
+	.enter = iou_enter,
 	.notify = uring_queue_notify,
 };

@@ -13,7 +13,8 @@ struct iou_dev {
 
 struct iou_queue {
 	struct uring_queue u;
-	uint8_t discard_method; /* enum in io_uring.c */
+	struct io_uring_sqe templates[2]; /* of BK_READ and BK_WRITE */
+	uint8_t discard_method;		  /* enum in io_uring.c */
 };
 
 static inline struct iou_dev *to_iou_dev(struct blkio *b)

@@ -70,11 +70,6 @@ static int null_enter(struct blkioq *q, unsigned wait_nr, const struct bk_wait *
 	return 0;
 }
 
-static void null_reap(struct blkioq *q)
-{
-	(void)q;
-}
-
 static const struct bk_prop null_props[] = {
 	{ "capacity", "The size of the device in bytes; 1 TiB by default.", BK_UINT64,
 	  BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct null_dev, capacity),
@@ -95,5 +90,4 @@ const struct bk_driver bk_driver_null = {
 	.capacity = null_capacity,
 	.submit = null_submit,
 	.enter = null_enter,
-	.reap = null_reap,
 };

@@ -164,11 +164,6 @@ void uring_queue_exit(struct blkio *b, struct blkioq *bq)
 	uring_buffers_exit(q);
 }
 
-int uring_queue_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
-{
-	return uring_enter(&to_queue(bq)->ring, wait_nr, w);
-}
-
 void uring_queue_notify(struct blkioq *bq, bool on)
 {
 	uring_notify(&to_queue(bq)->ring, bq->completion_fd, on);

@@ -61,7 +61,6 @@ void uring_dev_init(struct blkio *b);
 int uring_dev_start(struct blkio *b);
 void uring_dev_close(struct blkio *b);
 void uring_queue_exit(struct blkio *b, struct blkioq *bq);
-int uring_queue_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w);
 void uring_queue_notify(struct blkioq *bq, bool on);
 
 /* For queue_init(). big: see struct uring_config. */

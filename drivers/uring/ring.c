@@ -122,10 +122,10 @@ static int map_ring(struct uring *u, const struct io_uring_params *p)
 {
 	size_t sq_len = p->sq_off.array + p->sq_entries * sizeof(unsigned);
 	size_t cq_len =
-	    p->cq_off.cqes + ((size_t)p->cq_entries << u->cqe_shift) * sizeof(struct io_uring_cqe);
+	    p->cq_off.cqes + ((size_t)p->cq_entries << u->config.big) * sizeof(struct io_uring_cqe);
 
 	u->ring_map_len = max_u64(sq_len, cq_len);
-	u->sqes_map_len = ((size_t)p->sq_entries << u->sqe_shift) * sizeof(struct io_uring_sqe);
+	u->sqes_map_len = ((size_t)p->sq_entries << u->config.big) * sizeof(struct io_uring_sqe);
 	u->ring_map = mmap(NULL, u->ring_map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
 			   u->fd, IORING_OFF_SQ_RING);
 	if (u->ring_map == MAP_FAILED)
@@ -145,7 +145,6 @@ static void set_pointers(struct uring *u, const struct io_uring_params *p)
 {
 	char *ring = u->ring_map;
 
-	u->sq_khead = (unsigned *)(ring + p->sq_off.head);
 	u->sq_ktail = (unsigned *)(ring + p->sq_off.tail);
 	u->sq_kflags = (unsigned *)(ring + p->sq_off.flags);
 	u->sq_entries = p->sq_entries;
@@ -154,7 +153,6 @@ static void set_pointers(struct uring *u, const struct io_uring_params *p)
 	u->cq_ktail = (unsigned *)(ring + p->cq_off.tail);
 	u->cq_kflags = (unsigned *)(ring + p->cq_off.flags);
 	u->cqes = (struct io_uring_cqe *)(ring + p->cq_off.cqes);
-	u->cq_entries = p->cq_entries;
 	u->cq_mask = p->cq_entries - 1;
 
 	/* Entry i is always at index i: the indirection is filled in once. */
@@ -181,8 +179,6 @@ int uring_init(struct uring *u, const struct uring_config *config)
 	}
 
 	u->setup_flags = p.flags;
-	u->sqe_shift = !!(p.flags & IORING_SETUP_SQE128);
-	u->cqe_shift = !!(p.flags & IORING_SETUP_CQE32);
 	u->disabled = p.flags & IORING_SETUP_R_DISABLED;
 	u->is_plain = !u->disabled && !config->iopoll && !config->sq_poll;
 	u->enter_flags = IORING_ENTER_GETEVENTS;

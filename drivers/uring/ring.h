@@ -24,14 +24,15 @@ struct uring_config {
 struct uring {
 	/* submission */
 	struct io_uring_sqe *sqes;
-	unsigned *sq_khead, *sq_ktail, *sq_kflags;
+	unsigned *sq_ktail, *sq_kflags;
 	unsigned sq_tail;      /* ours; published to *sq_ktail by uring_enter() */
 	unsigned sq_submitted; /* up to here the kernel has been told */
-	unsigned sq_mask, sq_entries, sqe_shift;
-	unsigned inflight; /* prepared and not yet seen; at most cq_entries, so no CQ overflow */
+	unsigned sq_mask, sq_entries;
+	unsigned
+	    inflight; /* prepared and not yet seen, at most sq_entries: neither ring overflows */
 	/* completion */
 	unsigned cq_head; /* ours; published by uring_seen() */
-	unsigned cq_mask, cq_entries, cqe_shift;
+	unsigned cq_mask;
 	unsigned *cq_khead, *cq_ktail, *cq_kflags;
 	struct io_uring_cqe *cqes;
 	/* entering */
@@ -62,16 +63,16 @@ void uring_notify(struct uring *u, int eventfd, bool on);
 /* bk_driver.enter: submit all, and wait for wait_nr completions to be in the ring. */
 int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w);
 
-/* The next free SQE, contents undefined; NULL when the ring is full. */
+/*
+ * The next free SQE, contents undefined; NULL when the ring is full. Whatever is in flight has been
+ * read by the kernel or has an entry of its own, so entries are free as long as inflight allows.
+ */
 static inline struct io_uring_sqe *uring_get_sqe(struct uring *u)
 {
-	/* Acquire: the kernel is done reading the entry before we write to it. */
-	unsigned head = __atomic_load_n(u->sq_khead, __ATOMIC_ACQUIRE);
-
-	if (unlikely(u->sq_tail - head >= u->sq_entries || u->inflight >= u->cq_entries))
+	if (unlikely(u->inflight >= u->sq_entries))
 		return NULL;
 	u->inflight++;
-	return &u->sqes[(u->sq_tail++ & u->sq_mask) << u->sqe_shift];
+	return &u->sqes[(u->sq_tail++ & u->sq_mask) << u->config.big];
 }
 
 /* How many completions can be looked at. */
@@ -84,7 +85,7 @@ static inline unsigned uring_ready(const struct uring *u)
 /* The i-th of them. */
 static inline const struct io_uring_cqe *uring_cqe(const struct uring *u, unsigned i)
 {
-	return &u->cqes[((u->cq_head + i) & u->cq_mask) << u->cqe_shift];
+	return &u->cqes[((u->cq_head + i) & u->cq_mask) << u->config.big];
 }
 
 /* Give the first n back. */
