@@ -19,7 +19,7 @@ from matplotlib import pyplot  # noqa: E402
 
 from .errors import BenchError  # noqa: E402
 from .model import Result, Summary  # noqa: E402
-from .table import cases, duration, labels, of_case, workload  # noqa: E402
+from .table import cases, disturbed_share, duration, labels, of_case, workload  # noqa: E402
 
 GREY, DARK, RULE = "#8c8c8c", "#222222", "#d9d9d9"
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -109,11 +109,14 @@ def _bar(panel: Any, place: int, row: Summary, colour: str, limit: float) -> Non
     if not cut and high > low:
         panel.errorbar(median, place, xerr=[[median - low], [min(high, limit) - median]],
                        fmt="none", ecolor=DARK, elinewidth=1.2, capsize=3, zorder=4)
+        if high > limit:  # the whisker goes on
+            panel.plot(limit, place, marker=">", color=DARK, markersize=6, zorder=5)
     text = duration(row.mean)
     if row.ratio:
         text += f"   {_difference(median)}{' (bar cut off)' if cut else ''}"
     panel.text(max(min(high, limit), min(median, limit), 1.0) + 0.02 * limit, place, text,
-               va="center", ha="left", fontsize=9.5,
+               va="center", ha="left", fontsize=9.5, zorder=6,
+               bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
                fontweight="bold" if row.verdict == "faster" else "normal")
 
 
@@ -139,9 +142,10 @@ def _titles(figure: Any, result: Result, height: float) -> None:
                 f"{workload(result).capitalize()}, one job on one CPU; mean time from submission "
                 "to completion, relative to fio's io_uring in the same round", va="center")
     rounds = f"{settings.rounds} interleaved rounds" if result.complete else "interleaved rounds"
+    caution = " Other programs disturbed the run." if disturbed_share(result) else ""
     figure.text(0.015, 0.42 / height,
                 f"Median of {rounds} of {settings.runtime_ms} ms; whiskers: 95 % bootstrap "
-                f"interval of the median; bold: the whole interval is below 1×.", fontsize=9,
+                f"interval of the median; bold: the whole interval is below 1×.{caution}", fontsize=9,
                 va="center")
     figure.text(0.015, 0.20 / height,
                 f"libblkio {env.libblkio}, {env.fio}, {env.kernel}, {env.cpu}", fontsize=9,

@@ -38,6 +38,7 @@ class Campaign:
 
     def trials(self) -> None:
         """Run everybody once, briefly; who fails is skipped, with fio's own words."""
+        self.progress.start()
         for target in self.targets.values():
             target.warm_up()
         for case, names in self.entries.items():

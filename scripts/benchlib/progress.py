@@ -15,16 +15,20 @@ class Progress:
     def __init__(self, total: int, quiet: bool = False) -> None:
         self._total = total
         self._done = 0
-        self._begin = time.monotonic()
+        self._begin = 0.0
         self._live = sys.stderr.isatty() and not quiet
         self._quiet = quiet
+
+    def start(self) -> None:
+        """The work begins; the time left is told from here on."""
+        self._begin = time.monotonic()
 
     def extend(self, steps: int) -> None:
         """More work than planned."""
         self._total += steps
 
     def step(self, text: str) -> None:
-        """One more step is done; `text` says what comes to mind about it."""
+        """One more step is done; `text` says what it was."""
         before, self._done = self._done, self._done + 1
         if self._live:
             self._show(self._line(text))

@@ -95,12 +95,17 @@ def verdict_lines(result: Result) -> list[str]:
     """One sentence per case, on the best of libblkio's modes."""
     names = labels(result)
     lines = [_case_verdict(result, target, depth, names) for target, depth in cases(result)]
-    noise = max((row.disturbed / row.rounds for row in result.summaries), default=0.0)
+    noise = disturbed_share(result)
     if noise:
         lines.append(f"Caution: other programs disturbed up to {noise:.0%} of the rounds behind a "
                      "figure; repeat on a quiet machine.")
     lines += [f"Left out: {line}" for line in left_out(result.skips)]
     return ["Verdict", *(f"  {line}" for line in lines)]
+
+
+def disturbed_share(result: Result) -> float:
+    """Of the rounds behind a figure, how many were disturbed; of the worst figure."""
+    return max((row.disturbed / row.rounds for row in result.summaries), default=0.0)
 
 
 def _case_verdict(result: Result, target: str, depth: int, names: dict[str, str]) -> str:
@@ -109,8 +114,14 @@ def _case_verdict(result: Result, target: str, depth: int, names: dict[str, str]
             if row.ratio and not row.contender.startswith("native")]
     if not rows:
         return f"{where} nothing to compare."
-    best = min(rows, key=lambda row: row.ratio.median if row.ratio else 0.0)
+    best = min(rows, key=_merit)
     return f"{where} {sentence(names[best.contender], best)}{_worse(rows, names)}"
+
+
+def _merit(row: Summary) -> tuple[int, float]:
+    """A proven gain counts before a lower figure that may be chance."""
+    words = ("faster", "same", "unclear", "too-few", "slower")
+    return words.index(row.verdict), row.ratio.median if row.ratio else 1.0
 
 
 def sentence(label: str, row: Summary) -> str:

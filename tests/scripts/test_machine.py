@@ -110,6 +110,7 @@ class Words(unittest.TestCase):
     def test_progress_off_a_terminal_is_a_few_lines(self) -> None:
         with redirect_stderr(io.StringIO()) as lines:
             progress = Progress(1000)
+            progress.start()
             for i in range(1000):
                 progress.step(f"step {i}")
         self.assertEqual(len(lines.getvalue().splitlines()), 10)

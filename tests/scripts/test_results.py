@@ -129,6 +129,15 @@ class Text(unittest.TestCase):
         self.assertTrue(text.startswith("PARTIAL RESULT"))
         self.assertIn("disturbed up to 100% of the rounds", text)
 
+    def test_a_proven_gain_counts_before_a_lower_figure(self) -> None:
+        samples = result().samples + [
+            sample(contender="poll", round=i, mean=mean)
+            for i, mean in enumerate((100.0, 200.0, 300.0, 1200.0, 1300.0, 1400.0))]
+        poll = model.ContenderInfo("poll", "libblkio, driver polling", [], None)
+        text = table.render(result(summaries=stats.summarise(samples, "native", 1),
+                                   contenders=[*result().contenders, poll]))
+        self.assertIn("depth 1: libblkio, blocking has 9.5% less", text)
+
     def test_durations(self) -> None:
         for value, words in ((738.4, "738 ns"), (1130, "1.13 µs"), (50800, "50.8 µs"),
                              (123456, "123 µs"), (2.4e6, "2.40 ms"), (3e9, "3.00 s")):
