@@ -16,12 +16,6 @@
 #define BLOCK_URING_CMD_DISCARD _IO(0x12, 0) /* Linux 6.12 */
 #endif
 
-/* Ways to discard on a block device, best first. Each queue goes on to the next on ENOTSUP. */
-enum {
-	DISCARD_URING_CMD, /* Linux 6.12 */
-	DISCARD_FALLOCATE, /* FALLOC_FL_NO_HIDE_STALE, up to Linux 6.11 */
-};
-
 /* ---- Submission --------------------------------------------------------------------------- */
 
 static inline struct iou_queue *to_iou(struct blkioq *q)
@@ -74,19 +68,28 @@ static void prep_fallocate(const struct bk_req *r, struct io_uring_sqe *sqe, int
 
 static void prep_discard(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
-	const struct iou_dev *d = to_iou_dev(q->u.q.b);
-
-	r->priv[0] = q->discard_method;
-	if (!d->is_block_device) {
+	if (!to_iou_dev(q->u.q.b)->is_block_device) {
 		prep_fallocate(r, sqe, FALLOC_FL_PUNCH_HOLE);
-	} else if (q->discard_method == DISCARD_FALLOCATE) {
-		prep_fallocate(r, sqe, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_NO_HIDE_STALE);
 	} else {
 		sqe->opcode = IORING_OP_URING_CMD;
 		sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
 		sqe->addr = r->start;
 		sqe->addr3 = r->len;
 	}
+}
+
+/*
+ * Before Linux 6.12 nothing else discards on a block device, and this blocks: io_uring has no
+ * command for it, and fallocate() refuses FALLOC_FL_NO_HIDE_STALE.
+ */
+static cold_path void discard_by_ioctl(struct iou_queue *q, struct bk_req *r)
+{
+	uint64_t range[2] = { r->start, r->len };
+	int ret = ioctl(to_iou_dev(q->u.q.b)->u.fd, BLKDISCARD, range) < 0 ? -errno : 0;
+
+	if (!ret)
+		q->needs_discard_ioctl = true;
+	bk_complete(&q->u.q, r, ret);
 }
 
 static void prep_special(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
@@ -117,6 +120,10 @@ static void submit_special(struct iou_queue *q, struct bk_req *r)
 
 	if (r->op > BK_WRITE && q->u.q.is_poll) {
 		bk_fail(&q->u.q, r, ENOTSUP, "io_uring poll queues only take reads and writes");
+		return;
+	}
+	if (r->op == BK_DISCARD && q->needs_discard_ioctl) {
+		discard_by_ioctl(q, r);
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring);
@@ -151,15 +158,11 @@ static void iou_submit(struct blkioq *bq, struct bk_req *r)
 
 /* ---- Completion --------------------------------------------------------------------------- */
 
-static bool try_next_discard(struct iou_queue *q, const struct bk_req *r, int error)
+/* Either the kernel has no BLOCK_URING_CMD_DISCARD, or it did not like this one. */
+static bool may_need_discard_ioctl(const struct iou_queue *q, const struct bk_req *r, int error)
 {
-	const struct iou_dev *d = to_iou_dev(q->u.q.b);
-
-	if (r->op != BK_DISCARD || !d->is_block_device || r->priv[0] != DISCARD_URING_CMD ||
-	    (error != -ENOTSUP && error != -EINVAL && error != -ENOTTY))
-		return false;
-	q->discard_method = DISCARD_FALLOCATE;
-	return true;
+	return r->op == BK_DISCARD && to_iou_dev(q->u.q.b)->is_block_device &&
+	       (error == -ENOTSUP || error == -EINVAL || error == -ENOTTY);
 }
 
 static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
@@ -170,8 +173,8 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 	 */
 	if ((error == -EAGAIN && q->u.q.is_poll) || error == -EINTR || error == -ECANCELED)
 		bk_retry_transient(&q->u.q, r, error);
-	else if (try_next_discard(q, r, error))
-		bk_retry(&q->u.q, r);
+	else if (may_need_discard_ioctl(q, r, error))
+		discard_by_ioctl(q, r);
 	else if (error == -ENODEV && r->op == BK_WRITE_ZEROES)
 		bk_complete(&q->u.q, r, -ENOTSUP); /* a file system without fallocate */
 	else

@@ -14,7 +14,7 @@ struct iou_dev {
 struct iou_queue {
 	struct uring_queue u;
 	struct io_uring_sqe templates[2]; /* of BK_READ and BK_WRITE */
-	uint8_t discard_method;		  /* enum in io_uring.c */
+	bool needs_discard_ioctl;	  /* on block devices before Linux 6.12 */
 };
 
 static inline struct iou_dev *to_iou_dev(struct blkio *b)
