@@ -98,6 +98,13 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const st
 	}
 }
 
+/* The caller sleeps on the fd next: it must know about what is left. */
+static inline void signal_leftovers(struct blkioq *q)
+{
+	if (unlikely(q->notify_on) && q->done.head)
+		eventfd_write(q->completion_fd, 1);
+}
+
 /* What follows the wait. */
 static inline int finish(struct blkioq *q, struct blkio_completion *out, int max)
 {
@@ -109,9 +116,7 @@ static inline int finish(struct blkioq *q, struct blkio_completion *out, int max
 		q->drv->enter(q, 0, NULL);
 	}
 	n = bk_collect(q, out, max);
-	/* The caller sleeps on the fd next: it must know about what is left. */
-	if (unlikely(q->notify_on) && q->done.head)
-		eventfd_write(q->completion_fd, 1);
+	signal_leftovers(q);
 	return n;
 }
 
@@ -145,6 +150,8 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 	ret = wait_for(q, min, &d, &w);
 	if (ret >= 0)
 		ret = finish(q, out, max);
+	else
+		signal_leftovers(q);
 	if (timeout) {
 		deadline_update(&d);
 		*timeout = d.left;
