@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,10 @@ BUILDS = (
 )
 
 
+# What meson and ninja say of what went well.
+_NOISE = re.compile(r"\[\d+/\d+\]|Compiler for C supports|Program .* found: YES|Checking ")
+
+
 class StepFailed(Exception):
     """A command failed; the text is its output."""
 
@@ -67,7 +72,8 @@ def _run(command: list[str], env: dict[str, str]) -> None:
         check=False,
     )
     if done.returncode:
-        raise StepFailed(f"$ {' '.join(command)}\n{done.stdout}")
+        lines = [line for line in done.stdout.splitlines() if not _NOISE.match(line)]
+        raise StepFailed("\n".join([f"$ {' '.join(command)}", *lines]))
 
 
 def _environment(build: Build) -> dict[str, str]:

@@ -65,8 +65,7 @@ def _tap_results(build: str, test: str, stdout: str) -> Iterator[Result]:
 
 def results_of(build: str, record: dict) -> list[Result]:
     """The results in one of meson's records: one per TAP line, or one for the program."""
-    suite = record["suite"][0].split(":")[-1] if record.get("suite") else "?"
-    test = f"{suite}/{record['name'].split(' / ')[-1]}"
+    test = record["name"].split(":")[-1].replace(" / ", "/")
     stdout = record.get("stdout", "")
     plan = next((m for m in map(_TAP_PLAN.match, stdout.splitlines()) if m), None)
     if not plan:

@@ -2,7 +2,7 @@
 /* Property accessors: what strings mean, which error comes first, what failure leaves behind. */
 #include <limits.h>
 
-#include "../lib/test.h"
+#include "test.h"
 
 static void reads_as(struct blkio *b, const char *name, const char *want)
 {

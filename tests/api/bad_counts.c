@@ -2,8 +2,8 @@
 /* Misuse: numbers of queues and ring entries that are zero, negative or absurd. */
 #include <limits.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 static void num_entries(struct device *d)
 {

@@ -3,9 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/sys.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "sys.h"
+#include "test.h"
 
 /* How far an instance gets with n descriptors to spare; 0 when all the way. */
 static int try_with(struct device *d, unsigned n)

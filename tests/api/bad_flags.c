@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Misuse: request flags that are unknown, or known but not for this kind of request. */
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { BLOCK = 4096 };
 

@@ -4,9 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/sys.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "sys.h"
+#include "test.h"
 
 static void without_setup(struct device *d, int errnum)
 {

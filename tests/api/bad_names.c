@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Misuse: drivers and properties that do not exist. */
-#include "../lib/test.h"
+#include "test.h"
 
 static void drivers(struct device *d)
 {

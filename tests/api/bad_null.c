@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Misuse: NULL wherever a pointer is needed. An error or nothing, never a crash. */
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 static void instance(struct device *d)
 {

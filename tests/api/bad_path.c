@@ -6,9 +6,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/sys.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "sys.h"
+#include "test.h"
 
 /* Connect must fail so, name the path, leave no descriptor, and not hang. */
 static void refuses(const char *path, bool read_only, int errnum)

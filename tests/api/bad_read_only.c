@@ -5,8 +5,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { BLOCK = 4096 };
 

@@ -5,8 +5,8 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { LEN = 4096 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Any number of requests over a ring of any size: each comes back once, with its own data. */
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { BLOCK = 4096, BLOCKS = DEVICE_SIZE / BLOCK, MANY = 10000 };
 

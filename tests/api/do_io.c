@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <time.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { LEN = 4096 };
 

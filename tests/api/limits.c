@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { BLOCK = 4096 };
 #define GIB (1ull << 30)

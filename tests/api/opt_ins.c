@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/sys.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "sys.h"
+#include "test.h"
 
 enum { BLOCK = 4096, LEN = 1 << 20 };
 

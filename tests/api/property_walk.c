@@ -11,7 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "../lib/test.h"
+#include "test.h"
 
 enum state { CREATED, CONNECTED, STARTED, NR_STATES };
 

@@ -2,8 +2,8 @@
 /* Several queues: their numbers, adding and removing them, poll queues, a thread for each. */
 #include <pthread.h>
 
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 enum { BLOCK = 4096 };
 

@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
-#include "../lib/slow.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "slow.h"
+#include "test.h"
 
 enum { LEN = 4096, MS = 1000000 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Zone requests on devices without zones: each completes with ENOTSUP, none touches anything. */
-#include "../lib/io.h"
-#include "../lib/test.h"
+#include "io.h"
+#include "test.h"
 
 static void not_supported(struct device *d)
 {

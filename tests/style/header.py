@@ -17,8 +17,8 @@ LAYOUT = Path(__file__).with_name("layout.c")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-fsyntax-only",
           f"-I{HEADER.parent}"]
 COMPILERS = {
-    "gcc": ["c11", "c99", "gnu17"],
-    "clang": ["c11", "c99", "gnu17"],
+    "gcc": ["c11", "gnu99", "gnu17"],
+    "clang": ["c11", "gnu99", "gnu17"],
     "g++": ["c++11", "c++20"],
     "clang++": ["c++11", "c++20"],
 }

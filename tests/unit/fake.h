@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-#include "../lib/test.h"
 #include "core.h"
+#include "test.h"
 
 enum { FAKE_LOG = 4096, FAKE_CALLS = 256 };
 

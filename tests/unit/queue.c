@@ -4,8 +4,8 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#include "../lib/io.h"
 #include "fake.h"
+#include "io.h"
 
 enum { N = 100 };
 

@@ -3,8 +3,8 @@
  * Requests of several operations: short transfers, emulated FUA, write zeroes by writing. What the
  * device is asked for, operation by operation, and what the caller gets in the end.
  */
-#include "../lib/io.h"
 #include "fake.h"
+#include "io.h"
 
 static char memory[1 << 20];
 
