@@ -45,17 +45,21 @@ class Job:
     ramp_ms: int
     cpu: int
     random_seed: int
+    ios: int = 0  # when set, so many I/Os instead of the run time
 
     def options(self) -> list[str]:
         # fio reads --runtime=0.7 as 0: milliseconds. Sizes are whole blocks.
         options = [f"--rw={self.rw}", f"--bs={self.block_size}", f"--iodepth={self.depth}",
                    f"--direct={int(self.direct)}",
                    f"--size={self.size // self.block_size * self.block_size}",
-                   f"--runtime={self.runtime_ms}ms", "--time_based",
-                   f"--cpus_allowed={self.cpu}", f"--randseed={self.random_seed}"]
-        if self.ramp_ms:
-            options.append(f"--ramp_time={self.ramp_ms}ms")
+                   *self._extent(), f"--cpus_allowed={self.cpu}", f"--randseed={self.random_seed}"]
         return options if self.rw in WRITES else [*options, "--readonly"]
+
+    def _extent(self) -> list[str]:
+        if self.ios:
+            return [f"--number_ios={self.ios}"]
+        ramp = [f"--ramp_time={self.ramp_ms}ms"] if self.ramp_ms else []
+        return [f"--runtime={self.runtime_ms}ms", "--time_based", *ramp]
 
     def seconds(self) -> float:
         return (self.runtime_ms + self.ramp_ms) / 1000

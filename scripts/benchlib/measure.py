@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from . import fio, rings
+from . import fio, rings, syscalls
 from .contenders import Contender
 from .errors import BenchError
 from .machine import LoadMeter
-from .model import Sample, Settings, Skip
+from .model import Sample, Settings, Skip, SystemCalls
 from .progress import Progress
 from .schedule import Block, Case, blocks
 from .targets import Target
@@ -30,9 +30,11 @@ class Campaign:
     contenders: dict[str, Contender]
     progress: Progress
     entries: dict[Case, list[str]]  # who takes part in which case
+    count_calls: bool
     skips: list[Skip] = field(default_factory=list)
     failures: list[BenchError] = field(default_factory=list)
     ring_flags: dict[str, list[str] | None] = field(default_factory=dict)
+    system_calls: list[SystemCalls] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     retried: int = 0
 
@@ -50,6 +52,8 @@ class Campaign:
                     self._failed(case, name, error)
                 else:
                     self.ring_flags.setdefault(name, flags)
+                    if self.count_calls:
+                        self._count_calls(case, name)
                 self.progress.step(f"trial of {self.contenders[name].label}")
 
     def rounds(self) -> None:
@@ -105,6 +109,15 @@ class Campaign:
         job = replace(job, runtime_ms=TRIAL_MS, ramp_ms=0)
         with contender.reach(self.targets[case.target]) as reach:
             return rings.trial(fio.command(job, contender.options, reach), job.seconds())
+
+    def _count_calls(self, case: Case, name: str) -> None:
+        contender, job = self.contenders[name], self.job(case, random_seed=1)
+        with contender.reach(self.targets[case.target]) as reach:
+            calls = syscalls.per_io(
+                lambda ios: fio.command(replace(job, ios=ios), contender.options, reach),
+                job.size // job.block_size)
+        if calls is not None:
+            self.system_calls.append(SystemCalls(case.target, case.depth, name, calls))
 
     def _failed(self, case: Case, name: str, error: BenchError) -> None:
         self.failures.append(error)

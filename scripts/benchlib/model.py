@@ -124,6 +124,16 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class SystemCalls:
+    """How many system calls an I/O takes, all of fio's process counted."""
+
+    target: str
+    depth: int
+    contender: str
+    per_io: float
+
+
+@dataclass(frozen=True)
 class Environment:
     """What a reader must know to compare these figures with others."""
 
@@ -160,5 +170,6 @@ class Result:
     contenders: list[ContenderInfo]
     skips: list[Skip]
     summaries: list[Summary]
+    system_calls: list[SystemCalls]  # where they could be counted
     retried_rounds: int
     samples: list[Sample]

@@ -47,7 +47,8 @@ def campaign(options: argparse.Namespace) -> Campaign:
     entries, more = _entries(chosen, contenders, settings.depths)
     return Campaign(settings, {target.name: target for target in chosen},
                     {contender.name: contender for contender in contenders},
-                    Progress(_processes(entries) * (settings.rounds + 1)), entries, skips + more)
+                    Progress(_processes(entries) * (settings.rounds + 1)), entries,
+                    count_calls=not options.quick, skips=skips + more)
 
 
 def _settings(options: argparse.Namespace, modes: list[str]) -> Settings:
@@ -120,7 +121,8 @@ def announce(plan: Campaign) -> None:
     """Say on stderr what is going to happen."""
     settings, processes = plan.settings, _processes(plan.entries)
     one = (settings.runtime_ms + settings.ramp_ms) / 1000 + FIO_START_SECONDS
-    seconds = processes * (settings.rounds * one + TRIAL_MS / 1000 + FIO_START_SECONDS)
+    trials = 1 + 2 * plan.count_calls
+    seconds = processes * (settings.rounds * one + TRIAL_MS / 1000 + trials * FIO_START_SECONDS)
     _say(f"{settings.rounds} rounds of {processes} fio runs on {', '.join(plan.targets)} at depth "
          f"{', '.join(map(str, settings.depths))}: about {clock(seconds)}, seed {settings.seed}")
     for line in left_out(plan.skips):

@@ -9,8 +9,8 @@ from .model import Result, Summary, left_out
 from .stats import CONFIDENCE, VERDICTS
 
 LABEL_WIDTH = 26
-HEAD = (f"  {'':{LABEL_WIDTH}} {'mean':>9} {'p50':>9} {'p99':>9} {'kIOPS':>8}   "
-        f"{'latency vs. native':<24}")
+HEAD = (f"  {'':{LABEL_WIDTH}} {'mean':>9} {'p50':>9} {'p99':>9} {'kIOPS':>8} "
+        f"{'calls/IO':>9}   latency vs. native")
 
 
 def render(result: Result) -> str:
@@ -65,16 +65,19 @@ def _section(result: Result, target: str, depth: int) -> list[str]:
     names = labels(result)
     rows = of_case(result, target, depth)
     lines = [f"{info.label} ({info.medium}), queue depth {depth}", HEAD]
-    lines += [_row(names[row.contender], row) for row in rows]
+    calls = {(c.target, c.depth, c.contender): c.per_io for c in result.system_calls}
+    lines += [_row(names[row.contender], row, calls.get((target, depth, row.contender)))
+              for row in rows]
     return lines
 
 
-def _row(label: str, row: Summary) -> str:
+def _row(label: str, row: Summary, calls: float | None) -> str:
     ratio = ""
     if row.ratio:
         ratio = f"{row.ratio.median:.3f} [{row.ratio.low:.3f}, {row.ratio.high:.3f}]  "
     return (f"  {label:{LABEL_WIDTH}} {duration(row.mean):>9} {duration(row.p50):>9} "
-            f"{duration(row.p99):>9} {row.iops / 1000:>8.1f}   "
+            f"{duration(row.p99):>9} {row.iops / 1000:>8.1f} "
+            f"{'-' if calls is None else f'{calls:.1f}':>9}   "
             f"{ratio}{VERDICTS[row.verdict]}").rstrip()
 
 

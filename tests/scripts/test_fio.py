@@ -12,10 +12,11 @@ import tempfile
 import threading
 import time
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from support import main
-from benchlib import fio, rings
+from benchlib import fio, rings, syscalls
 from benchlib.errors import BenchError
 
 SIZE = 1 << 20
@@ -121,6 +122,31 @@ class Fio(unittest.TestCase):
     def test_messages_before_the_json_do_not_hide_it(self) -> None:
         messages, answer = fio._split('fio: pid=1, {odd}\nmore\n{"jobs": []}\n')
         self.assertEqual((messages, answer), ("fio: pid=1, {odd}\nmore\n", {"jobs": []}))
+
+
+class SystemCalls(unittest.TestCase):
+    LOG = "# started on ...\n\n9674,,raw_syscalls:sys_enter,205095544,100.00,,\n"
+
+    def test_perfs_answer(self) -> None:
+        self.assertEqual(syscalls.parse(self.LOG), 9674)
+        self.assertIsNone(syscalls.parse(self.LOG.replace("9674", "<not supported>")))
+        self.assertIsNone(syscalls.parse(""))
+
+    def test_a_synchronous_engine_makes_one_call_per_io(self) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bytes(8 * SIZE))
+            file.flush()
+            job = fio.Job("randread", 512, 1, False, 8 * SIZE, 100, 0,
+                          min(os.sched_getaffinity(0)), 1)
+            calls = syscalls.per_io(
+                lambda ios: fio.command(replace(job, ios=ios), ["--ioengine=psync"],
+                                        [f"--filename={file.name}"]), 16384)
+        if calls is None:
+            self.skipTest("perf cannot count system calls here")
+        self.assertAlmostEqual(calls, 1.0, delta=0.1)
+
+    def test_too_few_ios_to_tell(self) -> None:
+        self.assertIsNone(syscalls.per_io(lambda ios: self.fail("must not run"), 100))
 
 
 class Rings(unittest.TestCase):

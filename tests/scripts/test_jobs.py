@@ -87,7 +87,8 @@ class Jobs(unittest.TestCase):
                                       capture_output=True, text=True)
                 self.assertNotEqual(done.returncode, 0)
                 # the value where fio parses it itself, the option where the engine has it
-                self.assertRegex(done.stderr, r"failed parsing (filename=\$\{TARGET\}|libblkio_path)")
+                self.assertRegex(done.stderr,
+                                 r"failed parsing (filename=\$\{TARGET\}|libblkio_path)")
 
     def test_verify_finds_damage(self) -> None:
         """The verify job is no formality: one damaged block and it fails."""

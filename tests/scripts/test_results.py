@@ -38,7 +38,8 @@ def result(**changes: Any) -> model.Result:
                        model.ContenderInfo("block", "libblkio, blocking", ["--y"], None),
                        model.ContenderInfo("loop", "libblkio, busy loop", ["--z"], None)],
         "skips": [model.Skip("page-cache", "poll", "polling needs O_DIRECT")],
-        "summaries": stats.summarise(samples, "native", 1), "retried_rounds": 0,
+        "summaries": stats.summarise(samples, "native", 1),
+        "system_calls": [model.SystemCalls("page-cache", 1, "native", 2.0)], "retried_rounds": 0,
         "samples": samples}
     return model.Result(**{**fields, **changes})
 
