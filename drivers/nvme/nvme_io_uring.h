@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the files of the nvme-io_uring driver share. */
+#ifndef BK_NVME_IO_URING_H
+#define BK_NVME_IO_URING_H
+
+#include <linux/nvme_ioctl.h>
+
+#include "nvme/nvme_ident.h"
+#include "uring/dev.h"
+
+struct nvme_iou_dev {
+	struct uring_dev u;
+	struct nvme_ns ns;
+	/*
+	 * Where the namespace has metadata: all commands write this many zeroes, and read what
+	 * nobody looks at.
+	 */
+	void *metadata_zeroes, *metadata_sink;
+};
+
+static inline struct nvme_iou_dev *to_nvme_iou_dev(struct blkio *b)
+{
+	return container_of(b, struct nvme_iou_dev, u.b);
+}
+
+/* nvme_io_uring_dev.c */
+
+int nvme_iou_connect(struct blkio *b);
+void nvme_iou_close(struct blkio *b);
+int nvme_iou_capacity(struct blkio *b, uint64_t *bytes);
+
+/* ---- Entries ------------------------------------------------------------------------------ */
+
+/* A large submission entry: what the kernel calls struct nvme_uring_cmd begins at sqe.cmd. */
+struct nvme_iou_entry {
+	struct io_uring_sqe sqe;
+	uint8_t rest[64];
+} __attribute__((may_alias));
+
+/* In it, the data pointer is an address and lengths: of data in bytes or, vectored, in segments. */
+struct nvme_iou_data {
+	uint64_t addr;
+	uint32_t metadata_len, data_len;
+};
+
+#define SAME_OFFSET(theirs, ours)                                                                  \
+	_Static_assert(offsetof(struct nvme_uring_cmd, theirs) == (ours), "the same command")
+SAME_OFFSET(nsid, offsetof(struct nvme_cmd, nsid));
+SAME_OFFSET(metadata, offsetof(struct nvme_cmd, mptr));
+SAME_OFFSET(addr, offsetof(struct nvme_cmd, dptr) + offsetof(struct nvme_iou_data, addr));
+SAME_OFFSET(data_len, offsetof(struct nvme_cmd, dptr) + offsetof(struct nvme_iou_data, data_len));
+SAME_OFFSET(cdw10, offsetof(struct nvme_cmd, cdw10));
+SAME_OFFSET(timeout_ms, sizeof(struct nvme_cmd));
+#undef SAME_OFFSET
+
+static inline struct nvme_cmd *nvme_iou_cmd(struct io_uring_sqe *sqe)
+{
+	return (void *)sqe->cmd;
+}
+
+/* Make sqe a passthrough command; returns the NVMe command in it, all zeroes. */
+static inline struct nvme_cmd *nvme_iou_prep(struct io_uring_sqe *sqe, int fd, uint8_t sqe_flags,
+					     void *cookie)
+{
+	*(struct nvme_iou_entry *)sqe = (struct nvme_iou_entry){ 0 };
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->flags = sqe_flags;
+	sqe->fd = fd;
+	sqe->cmd_op = NVME_URING_CMD_IO;
+	sqe->user_data = (uintptr_t)cookie;
+	return nvme_iou_cmd(sqe);
+}
+
+/*
+ * The data of the command. Those that read or write blocks, nr_blocks of them, also transfer
+ * metadata where the namespace has it.
+ */
+static inline void nvme_iou_set_data(const struct nvme_iou_dev *d, struct nvme_cmd *cmd,
+				     const void *addr, uint32_t len, uint32_t nr_blocks)
+{
+	struct nvme_iou_data data = { .addr = (uintptr_t)addr, .data_len = len };
+
+	if (unlikely(d->ns.metadata_size && nr_blocks)) {
+		cmd->mptr = (uintptr_t)(cmd->opcode == nvme_cmd_read ? d->metadata_sink
+								     : d->metadata_zeroes);
+		data.metadata_len = nr_blocks * d->ns.metadata_size;
+	}
+	memcpy(cmd->dptr, &data, sizeof(data));
+}
+
+#endif
