@@ -87,6 +87,9 @@ def _targets(options: argparse.Namespace, settings: Settings,
             continue
         targets.check_block_size(planned, settings.block_size)
         chosen.append(planned)
+    if not chosen:
+        reasons = "; ".join(left_out(skips))
+        raise refuse(f"no target can be measured: {reasons}", "Name one with --target PATH.")
     return _distinct(chosen), skips
 
 
@@ -95,8 +98,6 @@ def _distinct(chosen: list[targets.Target]) -> list[targets.Target]:
     for name in names:
         if names.count(name) > 1:
             raise refuse(f"two targets are called {name}", "Measure them one at a time.")
-    if not chosen:
-        raise refuse("no target can be measured on this machine", "Name one with --target PATH.")
     return chosen
 
 

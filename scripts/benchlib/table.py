@@ -64,7 +64,7 @@ def _section(result: Result, target: str, depth: int) -> list[str]:
     info = next(item for item in result.targets if item.name == target)
     names = labels(result)
     rows = of_case(result, target, depth)
-    lines = [f"{info.label} ({info.medium}), queue depth {depth}", HEAD]
+    lines = [f"{info.label}, {info.medium}, queue depth {depth}", HEAD]
     calls = {(c.target, c.depth, c.contender): c.per_io for c in result.system_calls}
     lines += [_row(names[row.contender], row, calls.get((target, depth, row.contender)))
               for row in rows]

@@ -111,14 +111,10 @@ def plan_scratch(name: str, build: Path, size: int) -> Target | Skip:
     if folder is None:
         return Skip(name, "", "no writable tmpfs is mounted")
     place = _existing(folder)
-    lack = _lacking(spec, place, size)
+    lack = _lacking(spec, place, size) or _unfit(spec, place)
     if lack:
         return Skip(name, "", lack)
     device = block_device(str(place))
-    if spec.direct:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=PREFIX) as trial:
-            if not _opens_direct(trial.name):
-                return Skip(name, "", f"{medium(str(place), device)} refuses O_DIRECT")
     path = folder / f"{PREFIX}{name}-{os.getpid()}"
     return Target(name, spec.label, spec.kind, os.path.abspath(path), spec.direct, size, device,
                   scratch=True)
@@ -156,6 +152,17 @@ def _lacking(spec: Scratch, folder: Path, size: int) -> str:
     if spec.in_memory and memory_available() < needed:
         return (f"{memory_available() >> 20} MiB of memory available, {needed >> 20} MiB needed "
                 "(smaller: --size)")
+    return ""
+
+
+def _unfit(spec: Scratch, folder: Path) -> str:
+    """Why no file in the folder would do, found out with an empty one, or ""."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX) as trial:
+            if spec.direct and not _opens_direct(trial.name):
+                return f"{medium(str(folder), block_device(str(folder)))} refuses O_DIRECT"
+    except OSError as error:
+        return f"cannot write to {folder}: {error.strerror}"
     return ""
 
 
