@@ -12,6 +12,7 @@ import shutil
 import tempfile
 
 from . import fio
+from .errors import BenchError
 
 FLAGS = ("IOPOLL", "SQPOLL", "SQ_AFF", "CQSIZE", "CLAMP", "ATTACH_WQ", "R_DISABLED", "SUBMIT_ALL",
          "COOP_TASKRUN", "TASKRUN_FLAG", "SQE128", "CQE32", "SINGLE_ISSUER", "DEFER_TASKRUN",
@@ -23,12 +24,15 @@ _CALL = re.compile(r"io_uring_setup\(\w+, \{flags=(\w+).* = (\d+)$", re.MULTILIN
 
 def trial(argv: list[str], seconds: float) -> list[str] | None:
     """Run fio once; the flags of its last ring, or None when they cannot be seen."""
-    if shutil.which(STRACE[0]) is None:
-        fio.run(argv, seconds)
-        return None
-    with tempfile.NamedTemporaryFile("r") as log:
-        fio.run([*STRACE, log.name, *argv], seconds)
-        return parse(log.read())
+    if shutil.which(STRACE[0]):
+        with tempfile.NamedTemporaryFile("r") as log:
+            try:
+                fio.run([*STRACE, log.name, *argv], seconds)
+                return parse(log.read())
+            except BenchError:
+                pass  # fio's fault, or tracing is forbidden here: without strace we shall see
+    fio.run(argv, seconds)
+    return None
 
 
 def parse(log: str) -> list[str] | None:

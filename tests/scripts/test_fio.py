@@ -163,6 +163,18 @@ class Rings(unittest.TestCase):
         self.assertEqual(rings.names(0), [])
         self.assertEqual(rings.names(1 << 40), [hex(1 << 40)])
 
+    def test_forbidden_tracing_costs_the_flags_only(self) -> None:
+        before, rings.STRACE = rings.STRACE, ("false",)
+        self.addCleanup(setattr, rings, "STRACE", before)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bytes(SIZE))
+            file.flush()
+            job = fio.Job("randread", 512, 1, False, SIZE, 50, 0, min(os.sched_getaffinity(0)), 1)
+            argv = fio.command(job, ["--ioengine=psync"], [f"--filename={file.name}"])
+            self.assertIsNone(rings.trial(argv, 0.1))
+            with self.assertRaisesRegex(BenchError, "nosuch"):
+                rings.trial([*argv, "--ioengine=nosuch"], 0.1)
+
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_fios_own_ring_is_seen(self) -> None:
         with tempfile.NamedTemporaryFile() as file:
