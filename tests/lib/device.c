@@ -103,15 +103,17 @@ static void make_loop(struct device *d)
 #define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 #define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 
+#define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
+
 const struct target targets[] = {
 	{ "null", "null", T_ANY | T_ADD_QUEUES, make_null, 1 },
 	{ "file", "io_uring", FILE_TRAITS, make_file, 1 },
-	{ "file-direct", "io_uring", FILE_TRAITS | T_DIRECT, make_file, 512 },
+	{ "file-direct", "io_uring", FILE_TRAITS | DIRECT_TRAITS, make_file, 512 },
 	{ "tmpfs", "io_uring", FILE_TRAITS, make_tmpfs, 1 },
-	{ "tmpfs-direct", "io_uring", FILE_TRAITS | T_DIRECT | T_OFFLOADS, make_tmpfs, 512 },
+	{ "tmpfs-direct", "io_uring", FILE_TRAITS | DIRECT_TRAITS | T_OFFLOADS, make_tmpfs, 512 },
 	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
-	{ "loop-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 512 },
-	{ "loop4k-direct", "io_uring", LOOP_TRAITS | T_DIRECT, make_loop, 4096 },
+	{ "loop-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 512 },
+	{ "loop4k-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
 	{ 0 },
 };
 

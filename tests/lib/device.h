@@ -19,6 +19,7 @@ enum {
 	T_PATH = 1 << 4,       /* opened by "path" or "fd" */
 	T_DIRECT = 1 << 5,     /* has the property "direct", set */
 	T_IO_URING = 1 << 6,   /* the io_uring driver */
+	T_ALIGNED = 1 << 10,   /* "request-alignment" and "buf-alignment" are above 1 */
 	T_ADD_QUEUES = 1 << 7, /* "can-add-queues" */
 	T_DISCARDS = 1 << 8,   /* discard really gives the space back */
 	T_OFFLOADS =
