@@ -23,21 +23,31 @@ BURN = "import time\nend = time.time() + {seconds}\nwhile time.time() < end: pas
 
 
 class Load(unittest.TestCase):
-    def test_others_are_noticed_and_we_are_not(self) -> None:
-        # The burner is a grandchild whose parent goes at once: no child of ours, so "others".
-        meter = machine.LoadMeter()
-        seconds = 1.0
-        subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" &', BURN.format(seconds=seconds)],
-                       check=True)
-        time.sleep(seconds + 0.2)
-        with_burner = meter.share()
+    SECONDS = 1.0
+    EXPECTED = SECONDS / (SECONDS + 0.2) / (os.cpu_count() or 1)
 
+    def share_of_a_stranger(self) -> float:
+        # A grandchild whose parent goes at once is no child of ours, so one of the others.
         meter = machine.LoadMeter()
-        subprocess.run([sys.executable, "-c", BURN.format(seconds=seconds)], check=True)
-        own = meter.share()
-        expected = seconds / (seconds + 0.2) / (os.cpu_count() or 1)
-        self.assertGreater(with_burner, expected / 2)
-        self.assertLess(own, with_burner)
+        subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" &',
+                        BURN.format(seconds=self.SECONDS)], check=True)
+        time.sleep(self.SECONDS + 0.2)
+        return meter.share()
+
+    def share_of_a_child(self) -> float:
+        meter = machine.LoadMeter()
+        subprocess.run([sys.executable, "-c", BURN.format(seconds=self.SECONDS)], check=True)
+        return meter.share()
+
+    def test_others_are_noticed_and_we_are_not(self) -> None:
+        self.assertGreater(self.share_of_a_stranger(), self.EXPECTED / 2)
+        # other load may come and go while we look: one quiet look is proof
+        shares = []
+        while len(shares) < 10 and (not shares or shares[-1] >= self.EXPECTED / 2):
+            shares.append(self.share_of_a_child())
+        if min(shares) >= self.EXPECTED / 2 and os.getloadavg()[0] > (os.cpu_count() or 1):
+            self.skipTest(f"too much other load on this machine to tell: {shares}")
+        self.assertLess(shares[-1], self.EXPECTED / 2)
 
     def test_share_is_a_share(self) -> None:
         meter = machine.LoadMeter()
