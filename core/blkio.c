@@ -139,6 +139,8 @@ static int create_queues(struct blkio *b)
 		ret = table_add(b, &b->queues);
 	for (int i = 0; i < b->num_poll_queues && ret >= 0; i++)
 		ret = table_add(b, &b->poll_queues);
+	if (ret >= 0 && b->drv->run)
+		ret = b->drv->run(b);
 	if (ret < 0) {
 		table_free(&b->queues);
 		table_free(&b->poll_queues);

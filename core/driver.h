@@ -233,6 +233,8 @@ struct bk_driver {
 	void (*unmap)(struct blkio *b, const struct bk_region *region);
 	/* q->index, q->is_poll and q->completion_fd (-1 for poll queues) are set. */
 	int (*queue_init)(struct blkio *b, struct blkioq *q);
+	/* Optional: all queues of blkio_start() are there. Failing, queue_exit() follows. */
+	int (*run)(struct blkio *b);
 	/* Waits (bounded) for what is in flight, so that buffers can be freed. */
 	void (*queue_exit)(struct blkio *b, struct blkioq *q);
 

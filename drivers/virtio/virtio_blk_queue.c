@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * virtio-blk queues: from requests to buffers and back, kick, sleep and spin.
+ *
+ * A request in flight has a slot, by the id of its chain: header, status and the table of the usual
+ * three descriptors. The tables are written once; a plain request changes one descriptor of its
+ * table. Requests with several segments take a larger table from a pool.
+ */
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "virtio/virtio_blk.h"
+
+#define SECTOR_SHIFT 9
+/* One operation moves so much at most (a chain is below 4 GiB); the core asks for the rest. */
+#define TRANSFER_MAX (1U << 30)
+#define STATUS_UNSET 0xff
+#define NO_TABLE     UINT16_MAX
+#define SPINS	     2000 /* before others may have the CPU: tens of microseconds */
+
+_Static_assert(BK_READ == VIRTIO_BLK_T_IN && BK_WRITE == VIRTIO_BLK_T_OUT, "op is the type");
+
+static inline bool is_rw(const struct bk_req *r)
+{
+	return r->op <= BK_WRITE;
+}
+
+static inline void set_header(struct virtio_slot *s, uint32_t type, uint64_t start)
+{
+	/* ioprio stays 0 */
+	VIRTQ_STORE(s->hdr.type, htole32(type));
+	VIRTQ_STORE(s->hdr.sector, htole64(start >> SECTOR_SHIFT));
+	VIRTQ_STORE(s->status, STATUS_UNSET);
+}
+
+static inline void set_inflight(struct virtio_queue *q, uint16_t id, struct bk_req *r,
+				uint32_t bytes)
+{
+	q->inflight[id] = (struct virtio_inflight){
+		.req = r,
+		.result = bytes,
+		.writable = (r->op == BK_READ ? bytes : 0) + 1,
+	};
+}
+
+/* ---- Submission: all but plain reads and writes ------------------------------------------- */
+
+struct bufs {
+	struct virtq_buf buf[VIRTIO_SEGMENTS_MAX + 2];
+	unsigned n;
+};
+
+static void add_buf(struct bufs *l, uint64_t iova, uint32_t len, bool device_writes)
+{
+	l->buf[l->n++] = (struct virtq_buf){ iova, len, device_writes };
+}
+
+/* The segments of r, up to TRANSFER_MAX; the number of bytes, or -1 for memory not mapped. */
+static int64_t add_segments(struct virtio_queue *q, const struct bk_req *r, struct bufs *l)
+{
+	uint64_t left = min_u64(r->len, TRANSFER_MAX), total = left;
+
+	for (int i = 0; left; i++) {
+		const struct iovec *v = &r->iov[i];
+		const struct bk_region *region;
+		uint32_t len = min_u64(v->iov_len, left);
+
+		if (!len)
+			continue;
+		region = bk_region_find(&q->q, v->iov_base, v->iov_len);
+		if (!region)
+			return -1;
+		add_buf(l, region->iova + ((uintptr_t)v->iov_base - region->addr), len,
+			r->op == BK_READ);
+		left -= len;
+	}
+	return total;
+}
+
+static void set_range(const struct virtio_blk *v, struct virtio_slot *s, const struct bk_req *r)
+{
+	bool unmap = r->op == BK_WRITE_ZEROES && !(r->flags & BLKIO_REQ_NO_UNMAP) && v->may_unmap;
+
+	s->range = (struct virtio_blk_discard_write_zeroes){
+		.sector = htole64(r->start >> SECTOR_SHIFT),
+		.num_sectors = htole32(r->len >> SECTOR_SHIFT),
+		.flags = htole32(unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0),
+	};
+}
+
+static uint32_t type_of(const struct bk_req *r)
+{
+	static const uint8_t types[] = {
+		[BK_READ] = VIRTIO_BLK_T_IN,
+		[BK_WRITE] = VIRTIO_BLK_T_OUT,
+		[BK_WRITE_ZEROES] = VIRTIO_BLK_T_WRITE_ZEROES,
+		[BK_DISCARD] = VIRTIO_BLK_T_DISCARD,
+		[BK_FLUSH] = 4, /* VIRTIO_BLK_T_FLUSH */
+	};
+
+	return types[r->op];
+}
+
+static void add_list(struct virtio_queue *q, uint16_t id, const struct bufs *l)
+{
+	struct virtio_slot *s = &q->slots[id];
+	uint32_t len = l->n * sizeof(struct vring_desc);
+	unsigned table;
+
+	q->table_of[id] = NO_TABLE;
+	if (q->direct) {
+		virtq_add_chain(&q->vq, l->buf, l->n);
+		return;
+	}
+	if (l->n <= ARRAY_SIZE(s->table)) {
+		virtq_write_table(&q->vq, s->table, l->buf, l->n);
+		virtq_add_indirect(
+		    &q->vq, virtio_slot_iova(q, id) + offsetof(struct virtio_slot, table), len);
+		return;
+	}
+	table = q->free_tables[--q->nr_free_tables];
+	q->table_of[id] = table;
+	virtq_write_table(&q->vq, q->tables + table * q->table_size, l->buf, l->n);
+	virtq_add_indirect(&q->vq, q->tables_iova + table * q->table_size, len);
+}
+
+static bool list_fits(const struct virtio_queue *q, const struct bufs *l)
+{
+	if (q->direct)
+		return virtq_has_room(&q->vq, l->n);
+	return virtq_has_room(&q->vq, 1) && (l->n <= 3 || q->nr_free_tables);
+}
+
+/* Only where it is known that id is the next one: what it points to is not in flight. */
+static cold_path void submit_slow(struct virtio_queue *q, struct bk_req *r)
+{
+	uint16_t id = virtq_next_id(&q->vq);
+	struct virtio_slot *s = &q->slots[id];
+	uint64_t iova = virtio_slot_iova(q, id);
+	int64_t bytes = 0;
+	struct bufs l;
+
+	if (r->op == BK_FLUSH && !virtio_has(q->v, VIRTIO_BLK_F_FLUSH)) {
+		bk_complete(&q->q, r, 0); /* there is no cache to flush */
+		return;
+	}
+	l.n = 0;
+	add_buf(&l, iova, sizeof(s->hdr), false);
+	if (is_rw(r))
+		bytes = add_segments(q, r, &l);
+	else if (r->op != BK_FLUSH)
+		add_buf(&l, iova + offsetof(struct virtio_slot, range), sizeof(s->range), false);
+	if (bytes < 0) {
+		bk_fail(&q->q, r, EINVAL, "a buffer is not in a mapped memory region");
+		return;
+	}
+	add_buf(&l, iova + offsetof(struct virtio_slot, status), 1, true);
+	if (!list_fits(q, &l)) {
+		bk_full(&q->q, r);
+		return;
+	}
+
+	set_header(s, type_of(r), is_rw(r) ? r->start : 0);
+	if (r->op == BK_DISCARD || r->op == BK_WRITE_ZEROES)
+		set_range(q->v, s, r);
+	set_inflight(q, id, r, bytes);
+	add_list(q, id, &l);
+}
+
+/* ---- Submission --------------------------------------------------------------------------- */
+
+void virtio_blk_submit(struct blkioq *bq, struct bk_req *r)
+{
+	struct virtio_queue *q = to_virtio_queue(bq);
+	const struct iovec *v = &r->one;
+	const struct bk_region *region = NULL;
+	struct virtio_slot *s;
+	uint16_t id;
+
+	if (likely(!r->special && !q->direct && v->iov_len <= TRANSFER_MAX))
+		region = bk_region_find(bq, v->iov_base, v->iov_len);
+	if (unlikely(!region)) {
+		submit_slow(q, r);
+		return;
+	}
+	if (unlikely(!virtq_has_room(&q->vq, 1))) {
+		bk_full(bq, r);
+		return;
+	}
+	id = virtq_next_id(&q->vq);
+	s = &q->slots[id];
+	set_header(s, r->op, r->start);
+	virtq_write_desc(&s->table[1], region->iova + ((uintptr_t)v->iov_base - region->addr),
+			 (r->op == BK_READ ? q->read_tail : q->write_tail) |
+			     htole64((uint32_t)v->iov_len));
+	set_inflight(q, id, r, v->iov_len);
+	virtq_add_indirect(&q->vq, virtio_slot_iova(q, id) + offsetof(struct virtio_slot, table),
+			   sizeof(s->table));
+}
+
+/* ---- Completion --------------------------------------------------------------------------- */
+
+static cold_path void finish_odd(struct virtio_queue *q, const struct virtio_inflight *f,
+				 uint8_t status, uint32_t written)
+{
+	if (written > f->writable)
+		bk_fail(&q->q, f->req, EIO,
+			"the device claims to have written more than it was given");
+	else if (status == VIRTIO_BLK_S_IOERR)
+		bk_complete(&q->q, f->req, -EIO);
+	else if (status == VIRTIO_BLK_S_UNSUPP)
+		bk_complete(&q->q, f->req, -ENOTSUP);
+	else if (status == STATUS_UNSET)
+		bk_fail(&q->q, f->req, EPROTO, "the device returned the request without a status");
+	else
+		bk_fail(&q->q, f->req, EPROTO, "the device returned an unknown status");
+}
+
+/* Put the table of a request that was not plain back to where, or as, it was. */
+static cold_path void put_table(struct virtio_queue *q, uint16_t id)
+{
+	if (q->direct)
+		return;
+	if (q->table_of[id] != NO_TABLE)
+		q->free_tables[q->nr_free_tables++] = q->table_of[id];
+	else
+		virtio_write_table(q, id);
+}
+
+static void reap_ring(struct virtio_queue *q)
+{
+	uint32_t written;
+	uint16_t id;
+	int ret;
+
+	while ((ret = virtq_get(&q->vq, &id, &written)) > 0) {
+		struct virtio_inflight f = q->inflight[id];
+		uint8_t status = VIRTQ_LOAD(q->slots[id].status);
+
+		if (unlikely(f.req->special))
+			put_table(q, id);
+		if (likely(status == VIRTIO_BLK_S_OK && written <= f.writable))
+			bk_complete(&q->q, f.req, f.result);
+		else
+			finish_odd(q, &f, status, written);
+	}
+	if (unlikely(ret < 0))
+		virtio_fail(q->v, "the device broke the rules of the virtqueue");
+}
+
+/* The ring is not looked at any more: everything in flight fails, and whatever will be. */
+static cold_path void reap_dead(struct virtio_queue *q)
+{
+	const char *why = virtio_failure(q->v);
+
+	q->dead = true;
+	for (unsigned id = 0; id < q->vq.size && q->vq.inflight; id++) {
+		struct bk_req *r = q->inflight[id].req;
+
+		if (!q->vq.chain[id].len)
+			continue;
+		if (r->special)
+			put_table(q, id);
+		virtq_forget(&q->vq, id);
+		bk_fail(&q->q, r, EIO, why);
+	}
+}
+
+static inline void reap(struct virtio_queue *q)
+{
+	if (likely(!q->dead))
+		reap_ring(q);
+	/* Whoever sleeps on the completion fd wants a signal for each next one. */
+	if (unlikely(q->q.notify_on)) {
+		while (!virtio_failure(q->v) && virtq_arm(&q->vq, 1))
+			reap_ring(q);
+	}
+	if (unlikely(virtio_failure(q->v)))
+		reap_dead(q);
+}
+
+/* ---- Sleep, spin -------------------------------------------------------------------- */
+
+static int64_t deadline_of(const struct timespec *timeout)
+{
+	int64_t ns;
+
+	if (!timeout || __builtin_mul_overflow(timeout->tv_sec, NSEC_PER_SEC, &ns) ||
+	    __builtin_add_overflow(ns, timeout->tv_nsec, &ns) ||
+	    __builtin_add_overflow(ns, now_ns(), &ns))
+		return INT64_MAX;
+	return ns;
+}
+
+static int spin(struct virtio_queue *q, unsigned n, const struct bk_wait *w)
+{
+	int64_t deadline = w ? deadline_of(w->timeout) : INT64_MAX;
+
+	for (;;) {
+		for (int i = 0; i < SPINS; i++) {
+			if (virtq_has_used(&q->vq, n) || virtio_failure(q->v))
+				return 0;
+			cpu_relax();
+		}
+		if (deadline != INT64_MAX && now_ns() >= deadline)
+			return -ETIME;
+		sched_yield();
+	}
+}
+
+static int sleep_for(struct virtio_queue *q, unsigned n, const struct bk_wait *w)
+{
+	struct pollfd p = { .fd = q->vring.call_fd, .events = POLLIN };
+	uint64_t count;
+	int ret;
+
+	if (virtq_arm(&q->vq, n))
+		return 0;
+	/* It is set before the fd is signalled, so one of the two will be seen. */
+	if (virtio_failure(q->v))
+		return 0;
+	ret = ppoll(&p, 1, w ? w->timeout : NULL, w ? w->sigmask : NULL);
+	if (ret < 0)
+		return errno == EINTR ? -EINTR : bk_err(errno, "cannot wait: ppoll: %m");
+	if (!ret)
+		return -ETIME;
+	/* Whatever it says, the ring is looked at next. */
+	if (read(p.fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return bk_err(errno, "cannot wait: read of an eventfd: %m");
+	return 0;
+}
+
+static cold_path int wait_for(struct virtio_queue *q, unsigned n, const struct bk_wait *w)
+{
+	int ret;
+
+	if (q->q.is_poll)
+		return spin(q, n, w);
+	ret = sleep_for(q, n, w);
+	virtq_disarm(&q->vq);
+	return ret;
+}
+
+int virtio_blk_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+{
+	struct virtio_queue *q = to_virtio_queue(bq);
+	int ret = 0;
+
+	if (virtq_publish(&q->vq))
+		virtio_kick(q);
+	wait_nr = min_u64(wait_nr, q->vq.inflight);
+	if (wait_nr && !virtq_has_used(&q->vq, wait_nr))
+		ret = wait_for(q, wait_nr, w);
+	reap(q);
+	return ret;
+}
+
+void virtio_blk_notify(struct blkioq *bq, bool on)
+{
+	struct virtio_queue *q = to_virtio_queue(bq);
+
+	if (!on)
+		virtq_disarm(&q->vq);
+	else if (virtq_arm(&q->vq, 1) || virtio_failure(q->v))
+		eventfd_write(bq->completion_fd, 1);
+}
