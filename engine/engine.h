@@ -29,6 +29,7 @@
 #pragma weak fio_gettime
 #pragma weak fio_options
 #pragma weak fio_version_string
+#pragma weak io_u_mark_complete
 #pragma weak io_u_mark_submit
 #pragma weak log_err
 #pragma weak log_info
@@ -141,6 +142,7 @@ struct job {
 	bool may_defer;			      /* commit may leave the submission to getevents */
 	bool waits_always;		      /* getevents follows each commit */
 	bool zeroes_on_trim;
+	bool zoned; /* zonemode=zbd */
 	enum wait_mode wait_mode;
 	int completion_fd; /* WAIT_EVENTFD */
 	/* the rest */
@@ -197,6 +199,9 @@ int bkf_close_file(struct thread_data *td, struct fio_file *f);
 int bkf_invalidate(struct thread_data *td, struct fio_file *f);
 
 /* ---- Zones (zones.c) ----------------------------------------------------------------------- */
+
+/* With zonemode=zbd a trim is the reset of a zone, if the zone has a write pointer. */
+bool bkf_trim_was_reset(struct thread_data *td, struct io_u *io_u);
 
 int bkf_get_zoned_model(struct thread_data *td, struct fio_file *f, enum zbd_zoned_model *model);
 int bkf_report_zones(struct thread_data *td, struct fio_file *f, uint64_t offset,

@@ -52,13 +52,17 @@ static inline void queue_write(struct job *job, struct io_u *io_u)
 			     job->write_flags);
 }
 
-static void queue_trim(struct job *job, struct io_u *io_u)
+/* False: completed already. */
+static bool queue_trim(struct thread_data *td, struct job *job, struct io_u *io_u)
 {
+	if (job->zoned && bkf_trim_was_reset(td, io_u))
+		return false;
 	if (job->zeroes_on_trim)
 		blkioq_write_zeroes(job->q, io_u->offset, io_u->xfer_buflen, io_u,
 				    job->write_flags);
 	else
 		blkioq_discard(job->q, io_u->offset, io_u->xfer_buflen, io_u, 0);
+	return true;
 }
 
 enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u)
@@ -75,7 +79,8 @@ enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u)
 		queue_write(job, io_u);
 		break;
 	case DDIR_TRIM:
-		queue_trim(job, io_u);
+		if (!queue_trim(td, job, io_u))
+			return FIO_Q_COMPLETED;
 		break;
 	case DDIR_SYNC:
 	case DDIR_DATASYNC:
@@ -176,20 +181,27 @@ static int collect(struct job *job, unsigned int min, unsigned int max,
 	}
 }
 
-/* WAIT_BLOCK: libblkio waits. */
-static int block(struct job *job, unsigned int min, unsigned int max,
-		 const struct timespec *timeout)
+/* WAIT_BLOCK with an end: libblkio keeps what completed before it for the next call. */
+static int block_until(struct job *job, unsigned int min, unsigned int max,
+		       const struct timespec *timeout)
 {
-	struct timespec left;
-	int ret;
+	struct timespec left = *timeout;
+	int ret = -ETIME;
 
-	if (!timeout || !min)
-		return blkioq_do_io(job->q, job->completions, min, max, NULL);
-	left = *timeout;
-	ret = blkioq_do_io(job->q, job->completions, min, max, &left);
+	if (min)
+		ret = blkioq_do_io(job->q, job->completions, min, max, &left);
 	if (ret == -ETIME)
 		ret = blkioq_do_io(job->q, job->completions, 0, max, NULL);
 	return ret;
+}
+
+/* All but the most frequent way to wait, out of its way. */
+static __attribute__((noinline)) int
+wait_otherwise(struct job *job, unsigned int min, unsigned int max, const struct timespec *timeout)
+{
+	if (job->wait_mode == WAIT_BLOCK)
+		return block_until(job, min, max, timeout);
+	return collect(job, min, max, timeout);
 }
 
 int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
@@ -199,10 +211,10 @@ int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 	int ret;
 
 	max = min(max, td->o.iodepth);
-	if (job->wait_mode == WAIT_BLOCK)
-		ret = block(job, min, max, timeout);
+	if (job->wait_mode == WAIT_BLOCK && !timeout)
+		ret = blkioq_do_io(job->q, job->completions, min, max, NULL);
 	else
-		ret = collect(job, min, max, timeout);
+		ret = wait_otherwise(job, min, max, timeout);
 	if (fio_unlikely(ret < 0))
 		return bkf_fail_call(td, ret, "blkioq_do_io");
 	count_submission(td, job);

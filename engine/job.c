@@ -241,6 +241,7 @@ static int set_up_io(struct thread_data *td, struct job *job)
 	job->stamps = fio_fill_issue_time(td);
 	job->write_flags = td->o.sync_io ? BLKIO_REQ_FUA : 0;
 	job->zeroes_on_trim = eo->write_zeroes_on_trim;
+	job->zoned = td->o.zone_mode == ZONE_MODE_ZBD;
 	job->wait_mode = eo->wait_mode;
 	/* Other threads (verify_async) give I/Os back at any time: "full" says little then. */
 	job->may_defer = !td_async_processing(td);

@@ -6,7 +6,9 @@
  */
 #include "engine.h"
 #include <oslib/blkzoned.h>
+#include <zbd.h>
 
+#pragma weak zbd_do_io_u_trim
 #ifdef CONFIG_HAS_BLKZONED
 #ifdef BKF_HAS_FINISH_ZONE
 #pragma weak blkzoned_finish_zone
@@ -272,6 +274,19 @@ int bkf_reset_wp(struct thread_data *td, struct fio_file *f, uint64_t offset, ui
 	if (!driver_knows_zones(td))
 		return ASK_KERNEL(td, f, blkzoned_reset_wp(td, f, offset, length));
 	return give(change_zones(td, offset, length, blkioq_reset_zone, "resetting a zone"));
+}
+
+bool bkf_trim_was_reset(struct thread_data *td, struct io_u *io_u)
+{
+	int ret = zbd_do_io_u_trim(td, io_u);
+
+	if (!ret)
+		return false;
+	if (ret < 0)
+		io_u->error = -ret;
+	io_u_mark_submit(td, 1);
+	io_u_mark_complete(td, 1);
+	return true;
 }
 
 #ifdef BKF_HAS_FINISH_ZONE

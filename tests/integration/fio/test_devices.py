@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Devices that few machines have; runs in the test VM (tests/vm), profile nullblk: zones, poll
+queues, large blocks, FUA as the block layer sees it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import unittest
+from pathlib import Path
+from typing import Any
+
+import support
+from support import MIB
+
+CACHED, LARGE_BLOCKS, ZONED, SLOW = "/dev/nullb1", "/dev/nullb2", "/dev/nullb3", "/dev/nullb4"
+SLOW_NS = 50_000_000  # what a request takes there, unless it is polled for
+ZONE_SIZE = 4 * MIB
+TRACING = Path("/sys/kernel/tracing")
+
+
+class DeviceTest(support.FioTest):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        for device in (CACHED, LARGE_BLOCKS, ZONED, SLOW):
+            if not Path(device).is_block_device():
+                raise unittest.SkipTest(f"no {device}: runs in tests/vm/run --profile nullblk")
+
+    def device(self, path: str, **options: Any) -> support.Run:
+        return support.run_job(**{"libblkio_driver": "io_uring", "filename": path, "direct": 1,
+                                  "bs": "4k", **options})
+
+
+class Zones(DeviceTest):
+    def write_pointer(self, zone: int) -> int:
+        """Sectors written in a zone."""
+        report = subprocess.run(["/usr/sbin/blkzone", "report", "-o", str(zone * ZONE_SIZE // 512),
+                                 "-c", "1", ZONED], text=True, capture_output=True, check=True)
+        found = re.search(r"wptr (0x[0-9a-f]+)", report.stdout)
+        self.assertIsNotNone(found, report.stdout)
+        assert found
+        return int(found[1], 16)
+
+    def reset(self) -> None:
+        subprocess.run(["/usr/sbin/blkzone", "reset", ZONED], check=True)
+
+    def test_write_and_verify(self) -> None:
+        for options in ({}, {"thread": True, "numjobs": 2, "offset_increment": "16m"},
+                        {"filename": False, "libblkio_path": ZONED}):
+            with self.subTest(options):
+                self.reset()
+                self.assert_succeeds(self.device(
+                    ZONED, **{"rw": "randwrite", "zonemode": "zbd", "size": "16m", "iodepth": 8,
+                              "verify": "crc32c", **options}))
+                self.assertGreater(self.write_pointer(0), 0)
+
+    def test_full_zones_are_reset(self) -> None:
+        self.reset()
+        result = self.device(ZONED, rw="randwrite", zonemode="zbd", size="16m", io_size="64m",
+                             bs="64k", iodepth=4)
+        self.assert_succeeds(result)
+        self.assertEqual(result.job["write"]["io_bytes"], 64 * MIB)
+
+    def test_trim_resets_a_zone(self) -> None:
+        self.reset()
+        self.assert_succeeds(self.device(ZONED, rw="write", zonemode="zbd", size="8m", bs="64k"))
+        self.assertGreater(self.write_pointer(1), 0)
+        result = self.device(ZONED, rw="trim", zonemode="zbd", size="8m", bs="4m")
+        self.assert_succeeds(result)
+        self.assertEqual(result.job["trim"]["total_ios"], 2)
+        self.assertEqual([self.write_pointer(0), self.write_pointer(1)], [0, 0])
+
+
+class Polling(DeviceTest):
+    def test_device_is_polled(self) -> None:
+        """Not polled, each request takes 50 ms."""
+        for options in ({}, {"libblkio_wait_mode": "loop"}, {"iodepth": 4},
+                        {"thread": True, "numjobs": 2}):
+            with self.subTest(options):
+                result = self.device(SLOW, rw="randread", hipri=True, number_ios=20, **options)
+                self.assert_succeeds(result)
+                for job in result.jobs:
+                    self.assertEqual(job["read"]["total_ios"], 20)
+                    self.assertLess(job["read"]["lat_ns"]["mean"], SLOW_NS / 2)
+
+    def test_not_polled_by_default(self) -> None:
+        result = self.device(SLOW, rw="randread", number_ios=3)
+        self.assert_succeeds(result)
+        self.assertGreaterEqual(result.job["read"]["lat_ns"]["min"], SLOW_NS * 0.9)
+
+
+class Blocks(DeviceTest):
+    def test_block_size_of_the_device(self) -> None:
+        self.assert_fails(self.device(LARGE_BLOCKS, rw="randread", bs=512, number_ios=1),
+                          "bs=512", "request-alignment", "4096")
+
+    def test_mounted_device_is_left_alone(self) -> None:
+        subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-F", CACHED], check=True)
+        place = self.scratch / "mounted"
+        place.mkdir()
+        subprocess.run(["mount", CACHED, str(place)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(place)], check=True)
+        for name in ("filename", "libblkio_path"):
+            with self.subTest(name):
+                result = self.device(CACHED, **{"filename": False, name: CACHED},
+                                     rw="randwrite", number_ios=1)
+                self.assertIn("mounted", result.output)
+                self.assertEqual(sum(job["write"]["total_ios"] for job in result.jobs), 0)
+                if name == "libblkio_path":  # fio's own refusal leaves the exit status 0
+                    self.assertNotEqual(result.status, 0)
+
+
+class ForcedUnitAccess(DeviceTest):
+    def requests(self, **options: Any) -> list[str]:
+        """Kinds of the requests that the block layer sends to the device: W write, F flush before
+        the W or FUA after it."""
+        if not (TRACING / "trace").exists():
+            subprocess.run(["mount", "-t", "tracefs", "none", str(TRACING)], check=False)
+        event = TRACING / "events/block/block_rq_issue/enable"
+        if not event.exists():
+            self.skipTest("this kernel has no block_rq_issue event")
+        (TRACING / "trace").write_text("")
+        event.write_text("1")
+        try:
+            self.assert_succeeds(self.device(CACHED, rw="randwrite", number_ios=20, size="4m",
+                                             **options))
+        finally:
+            event.write_text("0")
+        return re.findall(r"block_rq_issue: \d+,\d+ (\w+) ", (TRACING / "trace").read_text())
+
+    def test_synchronous_writes(self) -> None:
+        for sync in ("sync", "dsync"):
+            with self.subTest(sync=sync):
+                kinds = self.requests(sync=sync)
+                self.assertGreaterEqual(sum(re.match("F?WF", kind) is not None for kind in kinds),
+                                        20, kinds)
+
+    def test_plain_writes(self) -> None:
+        kinds = self.requests()
+        self.assertEqual([kind for kind in kinds if "F" in kind], [], kinds)
+
+
+if __name__ == "__main__":
+    support.main()
