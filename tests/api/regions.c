@@ -250,7 +250,7 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-static void mapped_while_others_do_io(struct device *d)
+static void churn(struct device *d, const char *prop, const char *value)
 {
 	char *buf = buffer(DEVICE_SIZE);
 	struct blkio *b;
@@ -261,7 +261,7 @@ static void mapped_while_others_do_io(struct device *d)
 	pattern(buf, 0, DEVICE_SIZE, 9);
 	if (reader.stores)
 		device_poke(d, 0, buf, DEVICE_SIZE);
-	b = device_start(d);
+	b = device_start_with(d, prop, value);
 	reader.q = blkio_get_queue(b, 0);
 	CHECK_OK(blkio_alloc_mem_region(b, &mine, LEN));
 	CHECK_OK(blkio_map_mem_region(b, &mine));
@@ -286,6 +286,17 @@ static void mapped_while_others_do_io(struct device *d)
 	blkio_destroy(&b);
 }
 
+static void mapped_while_others_do_io(struct device *d)
+{
+	churn(d, "num-queues", "1");
+}
+
+/* Buffers are registered and taken back while the queue uses others. */
+static void mapped_while_others_use_registered_buffers(struct device *d)
+{
+	churn(d, "register-buffers", "true");
+}
+
 static const struct test tests[] = {
 	{ "allocate", allocate, T_ANY },
 	{ "the fd is the memory", fd_is_the_memory, T_ANY },
@@ -297,5 +308,7 @@ static const struct test tests[] = {
 	{ "the caller's own memory", own_memory, T_ANY },
 	{ "a thousand", a_thousand, T_ANY },
 	{ "mapped while another thread does I/O", mapped_while_others_do_io, T_ANY },
+	{ "the same with register-buffers", mapped_while_others_use_registered_buffers,
+	  T_IO_URING },
 };
 TEST_MAIN(tests)
