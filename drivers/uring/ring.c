@@ -17,6 +17,8 @@
 
 #define KERNEL_SIGSET_SIZE (_NSIG / 8)
 #define EXIT_TRIES	   5
+#define ENOMEM_TRIES	   20
+#define ENOMEM_PAUSE_US	   5000
 
 /* What the ring cannot do without: Linux 5.11. */
 #define FEATURES_NEEDED (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
@@ -99,6 +101,21 @@ static int setup(struct uring *u, struct io_uring_params *p)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * The kernel frees closed rings a moment later, and until then they may count against
+ * RLIMIT_MEMLOCK: whoever adds and removes queues must not meet ENOMEM for that.
+ */
+static int setup_patiently(struct uring *u, struct io_uring_params *p)
+{
+	int fd = setup(u, p);
+
+	for (int tries = 0; fd == -ENOMEM && tries < ENOMEM_TRIES; tries++) {
+		usleep(ENOMEM_PAUSE_US);
+		fd = setup(u, p);
+	}
+	return fd;
+}
+
 static int setup_error(int err, const struct uring_config *c)
 {
 	switch (err) {
@@ -170,7 +187,7 @@ int uring_init(struct uring *u, const struct uring_config *config)
 	int ret;
 
 	*u = (struct uring){ .config = *config };
-	u->fd = setup(u, &p);
+	u->fd = setup_patiently(u, &p);
 	if (u->fd < 0)
 		return setup_error(-u->fd, config);
 	if ((p.features & FEATURES_NEEDED) != FEATURES_NEEDED) {
