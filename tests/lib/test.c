@@ -35,6 +35,7 @@ struct totals {
 };
 
 static char dir[4096], tmpfs_dir[4096];
+static volatile sig_atomic_t stopped;
 
 const char *test_dir(void)
 {
@@ -163,6 +164,8 @@ static _Noreturn void run_child(const struct test *t, const struct target *targe
 	unsigned fds, maps;
 
 	setrlimit(RLIMIT_CORE, &no_core);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
 	if (target)
 		d = device_new(target);
 	fds = count_fds();
@@ -198,7 +201,7 @@ static bool collect(int fd, unsigned timeout, FILE *out)
 		int64_t left = deadline - now_ms();
 		ssize_t n;
 
-		if (left <= 0)
+		if (left <= 0 || stopped)
 			return false;
 		if (poll(&p, 1, (int)left) <= 0)
 			continue;
@@ -325,7 +328,7 @@ static void run_test(const struct test *t, const char *only_target, struct total
 		return;
 	}
 	for (const struct target *g = targets; g->name; g++) {
-		if (!suits(t, g) || (only_target && strcmp(g->name, only_target)))
+		if (!suits(t, g) || (only_target && strcmp(g->name, only_target)) || stopped)
 			continue;
 		o = run_case(t, g);
 		report(t, g, &o, sum);
@@ -358,6 +361,21 @@ static void make_dirs(void)
 	snprintf(tmpfs_dir, sizeof(tmpfs_dir), "/dev/shm/blkio-test.XXXXXX");
 	if (!mkdtemp(tmpfs_dir))
 		tmpfs_dir[0] = '\0';
+}
+
+static void stop(int sig)
+{
+	(void)sig;
+	stopped = true;
+}
+
+/* Interrupted, or out of time: end the case that runs and clean up. */
+static void stop_on_signals(void)
+{
+	const struct sigaction action = { .sa_handler = stop }; /* poll() returns: no SA_RESTART */
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 }
 
 static void help(const char *program)
@@ -410,15 +428,16 @@ int test_main(int argc, char **argv, const struct test *tests, size_t nr_tests)
 		}
 	}
 	make_dirs();
+	stop_on_signals();
 	for (size_t i = 0; i < nr_tests; i++) {
 		if (wanted(&tests[i], argv + optind, argc - optind))
 			plan += runs_of(&tests[i], only_target);
 	}
 	printf("1..%u%s\n", plan, plan ? "" : " # SKIP nothing here suits the request");
-	for (size_t i = 0; i < nr_tests; i++) {
+	for (size_t i = 0; i < nr_tests && !stopped; i++) {
 		if (wanted(&tests[i], argv + optind, argc - optind))
 			run_test(&tests[i], only_target, &sum);
 	}
 	remove_dirs();
-	return sum.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return sum.failed || stopped ? EXIT_FAILURE : EXIT_SUCCESS;
 }
