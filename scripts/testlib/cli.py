@@ -8,7 +8,8 @@ import sys
 import time
 
 from .builds import BUILDS, ROOT, Build, StepFailed, compile_build, list_tests, run_tests
-from .results import FAILED, PASSED, SKIPPED, Result, results_of
+from .kernel import KernelLog
+from .results import FAILED, PASSED, Result, results_of
 from .summary import summarize
 
 _EPILOG = """\
@@ -116,12 +117,13 @@ def main(argv: list[str]) -> int:
         return 0
 
     results: list[Result] = []
+    kernel = KernelLog()
     for build, suites in chosen:
         results += _test_build(build, suites, args.jobs)
-    if not any(r.verdict in (PASSED, SKIPPED) and r.test != "build" or r.verdict == FAILED
-               for r in results):
+    if all(r.test == "build" and r.verdict == PASSED for r in results):
         results.append(Result("all", "test", "at least one test", FAILED,
                               f"no test in suite {', '.join(args.suite)}"))
+    results.append(kernel.result())
     _say(summarize(results, time.monotonic() - begin))
     sys.stdout.flush()
     return 1 if any(r.verdict == FAILED for r in results) else 0

@@ -235,6 +235,49 @@ static void flush_with_writes_around(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* Flushes that the block device has been sent, by the kernel's count. */
+static long flushes(struct device *d)
+{
+	char path[128], line[512] = "";
+	long count = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/block/%s/stat", strrchr(d->path, '/') + 1);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		SKIP("%s: %s", path, strerror(errno));
+	fclose(f);
+	if (sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld",
+		   &count) != 1)
+		SKIP("this kernel does not count flushes");
+	return count;
+}
+
+/* Durability cannot be seen from inside, but that the device was told can. */
+static void flushes_reach_the_device(struct device *d)
+{
+	struct blkio *b = device_start(d);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	char *buf = buffer(BLOCK);
+	long before;
+
+	CHECK(get_bool(b, "flush-needed"));
+	CHECK_EQ(io_write(q, 0, buf, BLOCK, 0), 0);
+	before = flushes(d);
+	CHECK_EQ(io_write(q, 0, buf, BLOCK, 0), 0);
+	CHECK_EQ(flushes(d), before);
+	CHECK_EQ(io_write(q, 0, buf, BLOCK, BLKIO_REQ_FUA), 0);
+	CHECK(flushes(d) > before);
+	before = flushes(d);
+	CHECK_EQ(io_flush(q, 0), 0);
+	CHECK(flushes(d) > before);
+	before = flushes(d);
+	CHECK_EQ(io_zeroes(q, 0, BLOCK, BLKIO_REQ_FUA), 0);
+	CHECK(flushes(d) > before);
+	free(buf);
+	blkio_destroy(&b);
+}
+
 /* Memory from blkio_alloc_mem_region() is what a portable application uses. */
 static void through_a_region(struct device *d)
 {
@@ -268,6 +311,7 @@ static const struct test tests[] = {
 	{ "many vectored requests in flight", many_vectored_in_flight, T_STORES | T_IO_URING,
 	  T_DIRECT },
 	{ "FUA writes", writes_with_fua, T_ANY },
+	{ "FUA and flush reach the device", flushes_reach_the_device, T_BLOCK | T_IO_URING },
 	{ "flush with writes around", flush_with_writes_around, T_ANY },
 	{ "through a memory region", through_a_region, T_STORES },
 };
