@@ -2,20 +2,13 @@
 /* The completion eventfd: what it is, when it fires, and an event loop that relies on nothing else.
  */
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include "io.h"
+#include "sys.h"
 #include "test.h"
 
 enum { LEN = 4096 };
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return SYS(poll(&p, 1, ms)) == 1;
-}
 
 static void drain(int fd)
 {

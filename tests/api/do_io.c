@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "io.h"
+#include "sys.h"
 #include "test.h"
 
 enum { LEN = 4096 };
@@ -12,14 +13,6 @@ enum { LEN = 4096 };
 static int64_t to_ns(struct timespec ts)
 {
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-static int64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return to_ns(ts);
 }
 
 static void queue_reads(struct blkioq *q, char *buf, int n)

@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Waiting for a device that takes its time: deadlines, signals and the completion fd while asleep.
  */
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "io.h"
 #include "slow.h"
+#include "sys.h"
 #include "test.h"
 
 enum { LEN = 4096, MS = 1000000 };
-
-static int64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
 
 static void sleeps_until_the_timeout(struct device *d)
 {
@@ -206,13 +198,6 @@ static void plain_wait_goes_on_after_a_signal(struct device *d)
 }
 
 /* ---- Completion fd, destroy --------------------------------------------------------------- */
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return SYS(poll(&p, 1, ms)) == 1;
-}
 
 static void enabled_while_in_flight(struct device *d)
 {

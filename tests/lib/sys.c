@@ -1,19 +1,36 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What tests do to their own process. */
+/* What tests ask of the system. */
 #include <dirent.h>
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
 #include "test.h"
 
 #define NOBODY 65534
+
+int64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+bool readable(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return SYS(poll(&p, 1, ms)) == 1;
+}
 
 static void each_fd(void (*visit)(int fd, void *arg), void *arg)
 {

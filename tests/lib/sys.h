@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What tests do to their own process: count what it holds, and take away what it may do. */
+/* What tests ask of the system: time, events, what this process holds; and what it may no longer
+ * do. */
 #ifndef TEST_SYS_H
 #define TEST_SYS_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+int64_t clock_ns(void); /* monotonic */
+/* Does the descriptor become readable within ms? */
+bool readable(int fd, int ms);
 
 unsigned count_fds(void);
 void list_fds(void);

@@ -182,28 +182,20 @@ static _Noreturn void run_child(const struct test *t, const struct target *targe
 	exit(EXIT_SUCCESS);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 /* Collect output until the writers are gone or time is over. */
 static bool collect(int fd, unsigned timeout, FILE *out)
 {
-	int64_t deadline = now_ms() + timeout * 1000LL;
+	int64_t deadline = clock_ns() + timeout * 1000000000LL;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char buf[4096];
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left_ms = (deadline - clock_ns()) / 1000000;
 		ssize_t n;
 
-		if (left <= 0 || stopped)
+		if (left_ms <= 0 || stopped)
 			return false;
-		if (poll(&p, 1, (int)left) <= 0)
+		if (poll(&p, 1, (int)left_ms) <= 0)
 			continue;
 		n = read(fd, buf, sizeof(buf));
 		if (n <= 0)
