@@ -6,6 +6,7 @@
 #include "virtio/virtio_blk.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,7 +44,6 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	v->queue_size = QUEUE_SIZE_DEFAULT;
 	v->max_queue_size = VIRTQ_SIZE_MAX;
 	v->seg_max = 1;
-	v->mem.fd = -1;
 	v->watch_stop_fd = -1;
 	pthread_mutex_init(&v->wake_lock, NULL);
 	/* What existing programs read before connect. */
@@ -163,7 +163,6 @@ static void set_ops(struct virtio_blk *v, const struct virtio_blk_config *c)
 	if (virtio_has(v, VIRTIO_BLK_F_WRITE_ZEROES)) {
 		l->ops |= BK_OP_BIT(BK_WRITE_ZEROES);
 		l->max_write_zeroes_len = sectors_limit(le32toh(c->max_write_zeroes_sectors));
-		v->may_unmap = c->write_zeroes_may_unmap;
 	}
 }
 
@@ -243,48 +242,66 @@ int virtio_blk_connect(struct blkio *b)
 
 static void free_queue_memory(struct virtio_blk *v)
 {
-	struct virtio_mem *m = &v->mem;
+	while (v->mem) {
+		struct virtio_mem *m = v->mem;
 
-	if (m->fd < 0)
-		return;
-	v->b.drv->unmap(&v->b, &m->region);
-	munmap((void *)m->region.addr, m->region.len);
-	close(m->fd);
-	m->fd = -1;
+		v->mem = m->next;
+		v->b.drv->unmap(&v->b, &m->region);
+		munmap((void *)m->region.addr, m->region.len);
+		close(m->fd);
+		free(m);
+	}
 }
 
-/* One region for all queues: devices have few. */
-static int alloc_queue_memory(struct virtio_blk *v)
+static int map_queue_memory(struct virtio_blk *v, struct virtio_mem *m, size_t len)
 {
-	struct virtio_mem *m = &v->mem;
-	size_t len = virtio_queue_memory(v) * (v->b.num_queues + v->b.num_poll_queues);
 	void *addr;
 	int ret;
 
-	m->fd = memfd_create("libblkio-queues", MFD_CLOEXEC);
-	if (m->fd < 0)
-		return bk_err(errno, "cannot create memory for the queues: memfd_create: %m");
-	if (ftruncate(m->fd, len) < 0) {
-		ret = bk_err(errno, "cannot create %zu bytes for the queues: %m", len);
-		goto close_fd;
-	}
+	if (ftruncate(m->fd, len) < 0)
+		return bk_err(errno, "cannot create %zu bytes for the queues: %m", len);
 	addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
-	if (addr == MAP_FAILED) {
-		ret = bk_err(errno, "cannot map %zu bytes for the queues: %m", len);
-		goto close_fd;
-	}
+	if (addr == MAP_FAILED)
+		return bk_err(errno, "cannot map %zu bytes for the queues: %m", len);
 	m->region =
 	    (struct bk_region){ .addr = (uintptr_t)addr, .len = len, .iova = (uintptr_t)addr };
 	ret = v->b.drv->map(&v->b, &m->region, m->fd, 0);
 	if (ret < 0)
-		goto unmap;
+		munmap(addr, len);
+	return ret;
+}
+
+/*
+ * One region for all queues: devices have few. The memory of a start that failed is used again; if
+ * it is too small it stays where it is, for the device may still know addresses in it.
+ */
+static int alloc_queue_memory(struct virtio_blk *v)
+{
+	size_t len = virtio_queue_memory(v) * (v->b.num_queues + v->b.num_poll_queues);
+	struct virtio_mem *m;
+	int ret;
+
+	if (v->mem && v->mem->region.len >= len)
+		return 0;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return bk_err(ENOMEM, "out of memory");
+	m->fd = memfd_create("libblkio-queues", MFD_CLOEXEC);
+	if (m->fd < 0) {
+		ret = bk_err(errno, "cannot create memory for the queues: memfd_create: %m");
+		goto free_mem;
+	}
+	ret = map_queue_memory(v, m, len);
+	if (ret < 0)
+		goto close_fd;
+	m->next = v->mem;
+	v->mem = m;
 	return 0;
 
-unmap:
-	munmap(addr, len);
 close_fd:
 	close(m->fd);
-	m->fd = -1;
+free_mem:
+	free(m);
 	return ret;
 }
 
@@ -327,8 +344,18 @@ int virtio_blk_start(struct blkio *b)
 			      "has no VIRTIO_F_INDIRECT_DESC, got %d",
 			      v->queue_size);
 	b->lim.max_segments = max_segments(v);
-	free_queue_memory(v); /* of a start that failed */
 	return alloc_queue_memory(v);
+}
+
+/* Some devices signal a queue when it is set up; the application has asked for nothing yet. */
+static void silence(struct virtio_blk *v)
+{
+	eventfd_t count;
+
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		if (v->queues[i])
+			eventfd_read(v->queues[i]->vring.call_fd, &count);
+	}
 }
 
 int virtio_blk_run(struct blkio *b)
@@ -336,7 +363,10 @@ int virtio_blk_run(struct blkio *b)
 	struct virtio_blk *v = to_virtio(b);
 	int ret = v->transport->run(v);
 
-	return ret < 0 ? ret : virtio_watch_start(v);
+	if (ret < 0)
+		return ret;
+	silence(v);
+	return virtio_watch_start(v);
 }
 
 void virtio_blk_close(struct blkio *b)

@@ -69,6 +69,7 @@ struct virtio_doorbell {
 
 /* Memory of the library's own that the device can read and write. */
 struct virtio_mem {
+	struct virtio_mem *next; /* older */
 	struct bk_region region;
 	int fd;
 };
@@ -78,9 +79,8 @@ struct virtio_blk {
 	const struct virtio_transport *transport;
 	uint64_t features; /* negotiated */
 	int queue_size, max_queue_size;
-	int seg_max; /* of the device; max-segments is that and what queue-size allows */
-	bool may_unmap;
-	struct virtio_mem mem; /* of all queues */
+	int seg_max;		/* of the device; max-segments is that and what queue-size allows */
+	struct virtio_mem *mem; /* of all queues */
 	/*
 	 * Why the device is beyond use; NULL while it is not. Static text. Set once, then all
 	 * queues are woken up.

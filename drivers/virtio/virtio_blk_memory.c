@@ -126,16 +126,17 @@ int virtio_blk_queue_init(struct blkio *b, struct blkioq *bq)
 	struct virtio_queue *q = to_virtio_queue(bq);
 	struct queue_layout l = layout_of(v);
 	unsigned index = bq->index + (bq->is_poll ? b->num_queues : 0);
+	char *mem = (char *)v->mem->region.addr + index * l.len;
+	uint64_t iova = v->mem->region.iova + index * l.len;
 	int ret;
 
 	q->v = v;
 	q->vring.index = index;
 	q->own_call_fd = -1;
-	ret = init_private(q, &l, (char *)v->mem.region.addr + index * l.len);
+	ret = init_private(q, &l, mem);
 	if (ret < 0)
 		return ret;
-	init_pointers(q, &l, (char *)v->mem.region.addr + index * l.len,
-		      v->mem.region.iova + index * l.len);
+	init_pointers(q, &l, mem, iova);
 	q->vring.call_fd = bq->completion_fd;
 	if (bq->is_poll) {
 		/* Servers exist that give up on a queue without one. */

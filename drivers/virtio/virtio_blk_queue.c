@@ -79,9 +79,9 @@ static int64_t add_segments(struct virtio_queue *q, const struct bk_req *r, stru
 	return total;
 }
 
-static void set_range(const struct virtio_blk *v, struct virtio_slot *s, const struct bk_req *r)
+static void set_range(struct virtio_slot *s, const struct bk_req *r)
 {
-	bool unmap = r->op == BK_WRITE_ZEROES && !(r->flags & BLKIO_REQ_NO_UNMAP) && v->may_unmap;
+	bool unmap = r->op == BK_WRITE_ZEROES && !(r->flags & BLKIO_REQ_NO_UNMAP);
 
 	s->range = (struct virtio_blk_discard_write_zeroes){
 		.sector = htole64(r->start >> SECTOR_SHIFT),
@@ -164,7 +164,7 @@ static cold_path void submit_slow(struct virtio_queue *q, struct bk_req *r)
 
 	set_header(s, type_of(r), is_rw(r) ? r->start : 0);
 	if (r->op == BK_DISCARD || r->op == BK_WRITE_ZEROES)
-		set_range(q->v, s, r);
+		set_range(s, r);
 	set_inflight(q, id, r, bytes);
 	add_list(q, id, &l);
 }
@@ -326,7 +326,12 @@ static int sleep_for(struct virtio_queue *q, unsigned n, const struct bk_wait *w
 		return errno == EINTR ? -EINTR : bk_err(errno, "cannot wait: ppoll: %m");
 	if (!ret)
 		return -ETIME;
-	/* Whatever it says, the ring is looked at next. */
+	/*
+	 * The ring is looked at next. Where the application listens too, a signal with cause is
+	 * left for it to see.
+	 */
+	if (q->q.notify_on && virtq_has_used(&q->vq, n))
+		return 0;
 	if (read(p.fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return bk_err(errno, "cannot wait: read of an eventfd: %m");
 	return 0;

@@ -138,6 +138,7 @@ static void which_error_comes_first(struct device *d)
 /* A failed get never leaves the caller's variable as it was. */
 static void failed_get_clears_the_value(struct device *d)
 {
+	const char *late = d->target->traits & T_VHOST_USER ? "max-queues" : "max-segments";
 	struct blkio *b = device_create(d);
 	bool flag = true;
 	int i = 7;
@@ -146,11 +147,11 @@ static void failed_get_clears_the_value(struct device *d)
 
 	CHECK_ERR(blkio_get_bool(b, "no-such", &flag), ENOENT, "no-such");
 	CHECK_EQ(flag, false);
-	CHECK_ERR(blkio_get_int(b, "max-segments", &i), ENODEV, "max-segments");
+	CHECK_ERR(blkio_get_int(b, late, &i), ENODEV, late);
 	CHECK_EQ(i, 0);
-	CHECK_ERR(blkio_get_uint64(b, "max-segments", &u), ENOTTY, "max-segments");
+	CHECK_ERR(blkio_get_uint64(b, late, &u), ENOTTY, late);
 	CHECK_EQ(u, 0);
-	CHECK_ERR(blkio_get_str(b, "max-segments", &s), ENODEV, "max-segments");
+	CHECK_ERR(blkio_get_str(b, late, &s), ENODEV, late);
 	CHECK(!s);
 	s = (char *)"unset";
 	CHECK_ERR(blkio_get_str(b, "no-such", &s), ENOENT, "no-such");

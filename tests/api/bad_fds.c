@@ -26,7 +26,7 @@ static int try_with(struct device *d, unsigned n)
 		ret = blkio_alloc_mem_region(b, &r, 1 << 20);
 	if (!ret)
 		ret = blkio_map_mem_region(b, &r);
-	if (!ret)
+	if (!ret && get_bool(b, "can-add-queues"))
 		ret = blkio_add_queue(b);
 	if (ret < 0)
 		test_err(__FILE__, __LINE__, "a step without descriptors", ret, EMFILE, NULL);

@@ -102,12 +102,12 @@ static void vectored(struct device *d)
 {
 	static const int counts[] = { 1, 2, 3, 7, 16, 64, 255, 1024 };
 	struct blkio *b = device_start(d);
+	int most = get_int(b, "max-segments");
 	struct blkioq *q = blkio_get_queue(b, 0);
 	char *buf = buffer(DEVICE_SIZE);
 
-	CHECK_EQ(get_int(b, "max-segments"), 1024);
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-		int n = counts[i];
+		int n = counts[i] < most ? counts[i] : most;
 		size_t seg = BLOCK * (n < 4 ? 5 : 1);
 		struct iovec *iov = segments(buf, n, seg);
 
@@ -304,8 +304,8 @@ static const struct test tests[] = {
 	{ "write then read", write_then_read, T_STORES },
 	{ "read sees the medium", read_sees_the_medium, T_STORES },
 	{ "smallest request", smallest_request, T_STORES },
-	{ "unaligned buffers and lengths", unaligned, T_STORES, T_DIRECT },
-	{ "vectored, up to 1024 segments", vectored, T_STORES },
+	{ "unaligned buffers and lengths", unaligned, T_STORES, T_DIRECT | T_VHOST_USER },
+	{ "vectored, up to max-segments", vectored, T_STORES },
 	{ "too many segments", too_many_segments, T_ANY },
 	{ "odd iovecs", odd_iovecs, T_STORES },
 	{ "many vectored requests in flight", many_vectored_in_flight, T_STORES | T_IO_URING,

@@ -265,7 +265,7 @@ static const struct test tests[] = {
 	{ "fd ownership", fd_ownership, T_IO_URING, T_DIRECT },
 	{ "fd of a failed connect stays the caller's", fd_of_failed_connect, T_IO_URING, T_DIRECT },
 	{ "every descriptor is close-on-exec", everything_is_cloexec, T_ANY },
-	{ "many instances", many_instances, T_ANY },
+	{ "many instances", many_instances, T_ANY, T_EXCLUSIVE },
 	{ "destroy with requests in flight", destroy_with_requests_in_flight, T_ANY },
 	{ "messages are per thread", messages_are_per_thread, 0 },
 	{ "messages survive success", messages_survive_success, T_ANY },

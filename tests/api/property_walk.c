@@ -15,7 +15,7 @@
 
 enum state { CREATED, CONNECTED, STARTED, NR_STATES };
 
-enum driver_bit { NULL_DRV = 1, URING = 2, ALL = 3 };
+enum driver_bit { NULL_DRV = 1, URING = 2, VHOST = 4, LOCAL = 3, REAL = 6, ALL = 7 };
 
 /* Results of setting: W works, the rest are errno values. */
 enum { W = 0 };
@@ -48,49 +48,77 @@ static const struct row {
 	{                                                                                          \
 		"-ENODEV", v, v                                                                    \
 	}
-	{ "can-add-queues", "bool", ALL, SAME("true"), RO, "true" },
+	{ "can-add-queues", "bool", LOCAL, SAME("true"), RO, "true" },
 	{ "driver", "str", ALL, SAME("@"), RO, "x" },
 	{ "read-only", "bool", ALL, SAME("false"), EARLY, "true" },
-	{ "capacity", "uint64", URING, LIMIT("4194304"), RO, "1" },
+	{ "capacity", "uint64", REAL, LIMIT("4194304"), RO, "1" },
 	{ "capacity", "uint64", NULL_DRV, SAME("4194304"), EARLY, "512" },
-	{ "max-queues", "int", ALL, SAME("2147483647"), RO, "1" },
+	{ "max-queues", "int", LOCAL, SAME("2147483647"), RO, "1" },
 	{ "num-queues", "int", ALL, SAME("1"), LATE, "5" },
 	{ "num-poll-queues", "int", ALL, SAME("0"), LATE, "2" },
 	{ "supports-poll-queues", "bool", NULL_DRV, SAME("true"), RO, "true" },
 	{ "supports-poll-queues", "bool", URING, { "false", "@", "@" }, RO, "true" },
-	{ "max-mem-regions", "uint64", ALL, SAME("18446744073709551615"), RO, "1" },
-	{ "may-pin-mem-regions", "bool", ALL, SAME("false"), RO, "true" },
-	{ "mem-region-alignment", "uint64", ALL, LIMIT("@"), RO, "1" },
-	{ "needs-mem-regions", "bool", ALL, SAME("false"), RO, "true" },
-	{ "needs-mem-region-fd", "bool", ALL, SAME("false"), RO, "true" },
-	{ "optimal-io-alignment", "int", ALL, LIMIT("@"), RO, "1" },
-	{ "optimal-io-size", "int", ALL, LIMIT("@"), RO, "1" },
-	{ "request-alignment", "int", ALL, LIMIT("@"), RO, "1" },
+	{ "max-mem-regions", "uint64", LOCAL, SAME("18446744073709551615"), RO, "1" },
+	{ "may-pin-mem-regions", "bool", LOCAL, SAME("false"), RO, "true" },
+	{ "mem-region-alignment", "uint64", LOCAL, LIMIT("@"), RO, "1" },
+	{ "needs-mem-regions", "bool", LOCAL, SAME("false"), RO, "true" },
+	{ "needs-mem-region-fd", "bool", LOCAL, SAME("false"), RO, "true" },
+	{ "optimal-io-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
+	{ "optimal-io-size", "int", LOCAL, LIMIT("@"), RO, "1" },
+	{ "request-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
 	{ "flush-needed", "bool", URING, SAME("true"), RO, "true" },
 	{ "flush-needed", "bool", NULL_DRV, SAME("false"), RO, "true" },
-	{ "buf-alignment", "int", ALL, LIMIT("@"), RO, "1" },
-	{ "can-grow", "bool", ALL, { "false", "@", "@" }, RO, "true" },
-	{ "max-segments", "int", ALL, LIMIT("1024"), RO, "1" },
-	{ "max-segment-len", "int", ALL, LIMIT("0"), RO, "1" },
-	{ "max-transfer", "int", ALL, LIMIT("0"), RO, "1" },
+	{ "buf-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
+	{ "can-grow", "bool", LOCAL, { "false", "@", "@" }, RO, "true" },
+	{ "max-segments", "int", LOCAL, LIMIT("1024"), RO, "1" },
+	{ "max-segment-len", "int", LOCAL, LIMIT("0"), RO, "1" },
+	{ "max-transfer", "int", LOCAL, LIMIT("0"), RO, "1" },
 	{ "optimal-buf-alignment", "int", URING, LIMIT("4096"), RO, "1" },
 	{ "optimal-buf-alignment", "int", NULL_DRV, LIMIT("1"), RO, "1" },
-	{ "supports-fua-natively", "bool", ALL, { "false", "@", "@" }, RO, "true" },
-	{ "max-write-zeroes-len", "uint64", ALL, LIMIT("0"), RO, "1" },
-	{ "discard-alignment", "int", ALL, LIMIT("@"), RO, "1" },
-	{ "discard-alignment-offset", "int", ALL, LIMIT("@"), RO, "1" },
-	{ "max-discard-len", "uint64", ALL, LIMIT("0"), RO, "1" },
+	{ "supports-fua-natively", "bool", LOCAL, { "false", "@", "@" }, RO, "true" },
+	{ "max-write-zeroes-len", "uint64", LOCAL, LIMIT("0"), RO, "1" },
+	{ "discard-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
+	{ "discard-alignment-offset", "int", LOCAL, LIMIT("@"), RO, "1" },
+	{ "max-discard-len", "uint64", LOCAL, LIMIT("0"), RO, "1" },
 	{ "direct", "bool", URING, SAME("@"), EARLY, "false" },
 	{ "fd", "int", URING, { "-1", "@", "@" }, EARLY, "7" },
-	{ "path", "str", URING, SAME("@"), EARLY, "/else/where" },
+	{ "path", "str", REAL, SAME("@"), EARLY, "/else/where" },
 	{ "num-entries", "int", URING, SAME("128"), LATE, "256" },
 	{ "single-issuer", "bool", URING, SAME("false"), LATE, "true" },
 	{ "register-buffers", "bool", URING, SAME("false"), LATE, "true" },
 	{ "sq-poll", "bool", URING, SAME("false"), LATE, "true" },
+	{ "can-add-queues", "bool", VHOST, SAME("false"), RO, "true" },
+	{ "max-queues", "int", VHOST, LIMIT("5"), RO, "1" },
+	{ "supports-poll-queues", "bool", VHOST, SAME("true"), RO, "true" },
+	{ "max-mem-regions", "uint64", VHOST, LIMIT("31"), RO, "1" },
+	{ "may-pin-mem-regions", "bool", VHOST, SAME("true"), RO, "true" },
+	{ "mem-region-alignment", "uint64", VHOST, SAME("1"), RO, "1" },
+	{ "needs-mem-regions", "bool", VHOST, SAME("true"), RO, "true" },
+	{ "needs-mem-region-fd", "bool", VHOST, SAME("true"), RO, "true" },
+	{ "optimal-io-alignment", "int", VHOST, SAME("512"), RO, "1" },
+	{ "optimal-io-size", "int", VHOST, { "0", "512", "512" }, RO, "1" },
+	{ "request-alignment", "int", VHOST, SAME("512"), RO, "1" },
+	{ "flush-needed", "bool", VHOST, { "true", "false", "false" }, RO, "true" },
+	{ "buf-alignment", "int", VHOST, SAME("1"), RO, "1" },
+	{ "can-grow", "bool", VHOST, SAME("false"), RO, "true" },
+	{ "max-segments", "int", VHOST, { "1", "126", "126" }, RO, "1" },
+	{ "max-segment-len", "int", VHOST, SAME("0"), RO, "1" },
+	{ "max-transfer", "int", VHOST, SAME("0"), RO, "1" },
+	{ "optimal-buf-alignment", "int", VHOST, SAME("1"), RO, "1" },
+	{ "supports-fua-natively", "bool", VHOST, SAME("false"), RO, "true" },
+	{ "max-write-zeroes-len", "uint64", VHOST, { "0", "16777216", "16777216" }, RO, "1" },
+	{ "discard-alignment", "int", VHOST, SAME("512"), RO, "1" },
+	{ "discard-alignment-offset", "int", VHOST, SAME("0"), RO, "1" },
+	{ "max-discard-len", "uint64", VHOST, { "0", "16777216", "16777216" }, RO, "1" },
+	{ "fd", "int", VHOST, SAME("-1"), EARLY, "7" },
+	{ "queue-size", "int", VHOST, SAME("256"), LATE, "64" },
+	{ "max-queue-size", "int", VHOST, SAME("32768"), RO, "64" },
 };
 
 static enum driver_bit driver_of(const struct device *d)
 {
+	if (d->target->traits & T_VHOST_USER)
+		return VHOST;
 	return d->target->traits & T_IO_URING ? URING : NULL_DRV;
 }
 
@@ -322,12 +350,19 @@ static void walk(struct device *d)
 	}
 }
 
+static bool has(enum driver_bit driver, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!strcmp(rows[i].name, name) && rows[i].drivers & driver)
+			return true;
+	}
+	return false;
+}
+
 /* What belongs to other drivers is unknown here. */
 static void absent(struct device *d)
 {
-	static const char *const names[] = { "max-queue-size", "queue-size", "zoned", "zone-size" };
-	static const char *const io_uring_only[] = { "direct", "fd", "path", "num-entries",
-						     "single-issuer" };
+	static const char *const names[] = { "zoned", "zone-size" };
 
 	for (enum state state = CREATED; state < NR_STATES; state++) {
 		struct blkio *b = in_state(d, state);
@@ -335,9 +370,9 @@ static void absent(struct device *d)
 
 		for (size_t i = 0; i < ARRAY_LEN(names); i++)
 			CHECK_ERR(blkio_get_str(b, names[i], &text), ENOENT, names[i]);
-		for (size_t i = 0; i < ARRAY_LEN(io_uring_only); i++) {
-			if (driver_of(d) == NULL_DRV)
-				CHECK_ERR(blkio_get_str(b, io_uring_only[i], &text), ENOENT);
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			if (!has(driver_of(d), rows[i].name))
+				CHECK_ERR(blkio_get_str(b, rows[i].name, &text), ENOENT);
 		}
 		blkio_destroy(&b);
 	}

@@ -189,11 +189,13 @@ static void use_poll_queues(struct device *d, struct blkio *b)
 	CHECK_ERR(blkioq_do_io_interruptible(q, &c, 1, 1, NULL, NULL), ENOTSUP, "poll");
 	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, NULL), 1);
 	CHECK_EQ(blkioq_do_io_interruptible(q, NULL, 0, 0, NULL, NULL), 0);
-	CHECK_EQ(blkio_add_poll_queue(b), 2);
-	CHECK_OK(blkio_remove_poll_queue(b, 0));
-	CHECK_ERR(blkio_remove_poll_queue(b, 0), ENOENT, "0");
-	CHECK_EQ(blkio_add_poll_queue(b), 0);
-	CHECK_EQ(blkio_add_queue(b), 0); /* numbered separately */
+	if (d->target->traits & T_ADD_QUEUES) {
+		CHECK_EQ(blkio_add_poll_queue(b), 2);
+		CHECK_OK(blkio_remove_poll_queue(b, 0));
+		CHECK_ERR(blkio_remove_poll_queue(b, 0), ENOENT, "0");
+		CHECK_EQ(blkio_add_poll_queue(b), 0);
+		CHECK_EQ(blkio_add_queue(b), 0); /* numbered separately */
+	}
 	if (d->target->traits & T_IO_URING) {
 		CHECK_EQ(io_flush(q, 0), -ENOTSUP);
 		CHECK_EQ(io_discard(q, 0, BLOCK, 0), -ENOTSUP);

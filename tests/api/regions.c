@@ -196,13 +196,20 @@ static void own_memory(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* How many more regions, up to n, can be mapped: the arena may be mapped already. */
+static int room_for_regions(struct device *d, struct blkio *b, int n)
+{
+	uint64_t most = get_u64(b, "max-mem-regions") - !!(d->target->traits & T_REGIONS);
+
+	return most < (uint64_t)n ? (int)most : n;
+}
+
 static void a_thousand(struct device *d)
 {
 	enum { N = 1000, SMALL = 16384 };
 	struct blkio *b = device_start(d);
 	struct blkio_mem_region r;
-	uint64_t most = get_u64(b, "max-mem-regions");
-	int n = most < N ? (int)most : N;
+	int n = room_for_regions(d, b, N);
 
 	CHECK_OK(blkio_alloc_mem_region(b, &r, (size_t)N * SMALL));
 	for (int i = 0; i < n; i++) {
@@ -255,6 +262,7 @@ static void churn(struct device *d, const char *prop, const char *value)
 	char *buf = buffer(DEVICE_SIZE);
 	struct blkio *b;
 	struct blkio_mem_region mine, r[40];
+	size_t n;
 	struct reader reader = { .region = &mine, .stores = d->target->traits & T_STORES };
 	pthread_t thread;
 
@@ -265,13 +273,14 @@ static void churn(struct device *d, const char *prop, const char *value)
 	reader.q = blkio_get_queue(b, 0);
 	CHECK_OK(blkio_alloc_mem_region(b, &mine, LEN));
 	CHECK_OK(blkio_map_mem_region(b, &mine));
+	n = (size_t)room_for_regions(d, b, ARRAY_LEN(r) + 1) - 1;
 	CHECK_EQ(pthread_create(&thread, NULL, read_on, &reader), 0);
 	for (int round = 0; round < 15; round++) {
-		for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		for (size_t i = 0; i < n; i++) {
 			CHECK_OK(blkio_alloc_mem_region(b, &r[i], 16 * BLOCK));
 			CHECK_OK(blkio_map_mem_region(b, &r[i]));
 		}
-		for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+		for (size_t i = 0; i < n; i++) {
 			if (i % 2)
 				blkio_unmap_mem_region(b, &r[i]);
 			blkio_free_mem_region(b, &r[i]);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "test.h"
 
 /* ---- Making scratch devices --------------------------------------------------------------- */
@@ -100,10 +101,24 @@ static void make_loop(struct device *d)
 	close(control);
 }
 
+/* A file served by another process. */
+static void make_vhost_user(struct device *d)
+{
+	char blockdev[4200];
+
+	make_backing(d, test_dir());
+	strcpy(d->storage, d->backing);
+	snprintf(blockdev, sizeof(blockdev), "driver=file,discard=unmap,filename=%s", d->backing);
+	qsd_start(&d->server, blockdev, "writable=on,num-queues=5");
+	strcpy(d->path, d->server.socket);
+}
+
 #define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 #define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 
 #define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
+#define VHOST_USER_TRAITS                                                                          \
+	(T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VHOST_USER)
 
 const struct target targets[] = {
 	{ "null", "null", T_ANY | T_ADD_QUEUES, make_null, 1 },
@@ -114,6 +129,7 @@ const struct target targets[] = {
 	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
 	{ "loop-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 512 },
 	{ "loop4k-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
+	{ "vhost-user", "virtio-blk-vhost-user", VHOST_USER_TRAITS, make_vhost_user, 512 },
 	{ 0 },
 };
 
@@ -127,6 +143,8 @@ struct device *device_new(const struct target *target)
 	d->target = target;
 	d->driver = target->driver;
 	d->loop_fd = -1;
+	if (target->traits & T_REGIONS)
+		arena_new();
 	target->make(d);
 	return d;
 }
@@ -135,6 +153,7 @@ void device_free(struct device *d)
 {
 	if (!d)
 		return;
+	qsd_kill(&d->server);
 	if (d->loop_fd >= 0)
 		close(d->loop_fd);
 	if (d->backing[0])

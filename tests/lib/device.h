@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "blkio.h"
+#include "qsd.h"
 
 enum {
 	T_ANY = 1 << 0,	       /* every target */
@@ -24,6 +25,9 @@ enum {
 	T_DISCARDS = 1 << 8,   /* discard really gives the space back */
 	T_OFFLOADS =
 	    1 << 9, /* reads run in a kernel thread: a page fault there delays nobody else */
+	T_REGIONS = 1 << 11,	/* "needs-mem-regions": buffer() comes from one */
+	T_EXCLUSIVE = 1 << 12,	/* one instance at a time */
+	T_VHOST_USER = 1 << 13, /* the virtio-blk-vhost-user driver */
 };
 
 #define DEVICE_SIZE (4u << 20)
@@ -46,6 +50,7 @@ struct device {
 	char storage[4096]; /* what peek() and poke() open */
 	char backing[4096]; /* the regular file at the bottom */
 	int loop_fd;	    /* keeps a loop device alive; -1 */
+	struct qsd server;
 };
 
 extern const struct target targets[]; /* ends with a NULL name */

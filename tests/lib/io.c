@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* One request at a time, and buffers whose every byte tells where it belongs. */
 #include "io.h"
+#include "arena.h"
 #include "test.h"
 
 static __thread const char *last_msg = "";
@@ -71,8 +72,10 @@ int io_flush(struct blkioq *q, uint32_t flags)
 
 void *buffer(size_t len)
 {
-	void *buf = aligned_alloc(4096, (len + 4095) & ~(size_t)4095);
+	void *buf = arena_alloc(len);
 
+	if (!buf)
+		buf = aligned_alloc(4096, (len + 4095) & ~(size_t)4095);
 	CHECK(buf);
 	return buf;
 }

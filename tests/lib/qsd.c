@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* See qsd.h. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "qsd.h"
+#include "test.h"
+
+#define PROGRAM "qemu-storage-daemon"
+#define TRIES	500 /* of 10 ms each */
+
+static const char *log_path(void)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/qsd.log", test_dir());
+	return path;
+}
+
+static _Noreturn void run_daemon(const char *blockdev, const char *export)
+{
+	int null = open("/dev/null", O_RDWR);
+	int log = open(log_path(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+
+	/* Not the test's output: the harness reads that until its last writer is gone. */
+	dup2(null, STDIN_FILENO);
+	dup2(log, STDOUT_FILENO);
+	dup2(log, STDERR_FILENO);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	execlp(PROGRAM, PROGRAM, "--blockdev", blockdev, "--export", export, NULL);
+	_exit(127);
+}
+
+static void print_log(void)
+{
+	FILE *f = fopen(log_path(), "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		printf("%s: %s", PROGRAM, line);
+	if (f)
+		fclose(f);
+}
+
+static bool listens(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = (int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	bool ok;
+
+	strcpy(addr.sun_path, path);
+	ok = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+	close(sock);
+	return ok;
+}
+
+static void wait_until_ready(struct qsd *s)
+{
+	int status;
+
+	for (int i = 0; i < TRIES; i++) {
+		if (listens(s->socket))
+			return;
+		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+			s->pid = 0;
+			if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+				SKIP(PROGRAM " is not installed");
+			print_log();
+			FAIL(PROGRAM " ended with status %#x", status);
+		}
+		usleep(10000);
+	}
+	print_log();
+	FAIL(PROGRAM " does not listen");
+}
+
+void qsd_restart(struct qsd *s, const char *blockdev, const char *options)
+{
+	char node[4608], export[512];
+
+	snprintf(node, sizeof(node), "%s,node-name=d", blockdev);
+	snprintf(export, sizeof(export),
+		 "type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=%s,%s", s->socket,
+		 options);
+	unlink(s->socket);
+	fflush(NULL);
+	s->pid = (pid_t)SYS(fork());
+	if (!s->pid)
+		run_daemon(node, export);
+	wait_until_ready(s);
+}
+
+void qsd_start(struct qsd *s, const char *blockdev, const char *options)
+{
+	static unsigned number;
+
+	/* A short path: sockets have but 107 bytes. */
+	snprintf(s->socket, sizeof(s->socket), "%s/vhost-user-%u", test_tmpfs_dir() ?: "/tmp",
+		 number++);
+	qsd_restart(s, blockdev, options);
+}
+
+void qsd_kill(struct qsd *s)
+{
+	if (!s->pid)
+		return;
+	kill(s->pid, SIGKILL);
+	kill(s->pid, SIGCONT);
+	waitpid(s->pid, NULL, 0);
+	s->pid = 0;
+}

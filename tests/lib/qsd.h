@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* qemu-storage-daemon as a vhost-user server, for one test case. */
+#ifndef TEST_QSD_H
+#define TEST_QSD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct qsd {
+	pid_t pid; /* 0: none */
+	char socket[108];
+};
+
+/*
+ * Start a server for a block device ("driver=null-co,size=1M": the options of --blockdev without
+ * node-name), with export options ("writable=on,num-queues=4"). Skips where there is none
+ * installed; returns when it listens. It dies with the test case.
+ */
+void qsd_start(struct qsd *s, const char *blockdev, const char *options);
+/* Again, on the same socket, after qsd_kill(). */
+void qsd_restart(struct qsd *s, const char *blockdev, const char *options);
+/* Kill it and wait for its end. */
+void qsd_kill(struct qsd *s);
+
+#endif
