@@ -17,7 +17,7 @@ from .errors import BenchError
 FLAGS = ("IOPOLL", "SQPOLL", "SQ_AFF", "CQSIZE", "CLAMP", "ATTACH_WQ", "R_DISABLED", "SUBMIT_ALL",
          "COOP_TASKRUN", "TASKRUN_FLAG", "SQE128", "CQE32", "SINGLE_ISSUER", "DEFER_TASKRUN",
          "NO_MMAP", "REGISTERED_FD_ONLY", "NO_SQARRAY", "HYBRID_IOPOLL")
-STRACE = ("strace", "--follow-forks", "--seccomp-bpf", "--quiet=all", "-X", "raw",
+STRACE: tuple[str, ...] = ("strace", "--follow-forks", "--seccomp-bpf", "--quiet=all", "-X", "raw",
           "--trace=io_uring_setup", "--output")
 _CALL = re.compile(r"io_uring_setup\(\w+, \{flags=(\w+).* = (\d+)$", re.MULTILINE)
 

@@ -42,7 +42,7 @@ class Load(unittest.TestCase):
     def test_others_are_noticed_and_we_are_not(self) -> None:
         self.assertGreater(self.share_of_a_stranger(), self.EXPECTED / 2)
         # other load may come and go while we look: one quiet look is proof
-        shares = []
+        shares: list[float] = []
         while len(shares) < 10 and (not shares or shares[-1] >= self.EXPECTED / 2):
             shares.append(self.share_of_a_child())
         if min(shares) >= self.EXPECTED / 2 and os.getloadavg()[0] > (os.cpu_count() or 1):
