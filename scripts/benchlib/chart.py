@@ -145,8 +145,8 @@ def _titles(figure: Any, result: Result, height: float) -> None:
     caution = " Other programs disturbed the run." if disturbed_share(result) else ""
     figure.text(0.015, 0.42 / height,
                 f"Median of {rounds} of {settings.runtime_ms} ms; whiskers: 95 % bootstrap "
-                f"interval of the median; bold: the whole interval is below 1×.{caution}", fontsize=9,
-                va="center")
+                f"interval of the median; bold: the whole interval is below 1×.{caution}",
+                fontsize=9, va="center")
     figure.text(0.015, 0.20 / height,
                 f"libblkio {env.libblkio}, {env.fio}, {env.kernel}, {env.cpu}", fontsize=9,
                 color="#555555", va="center")

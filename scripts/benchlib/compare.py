@@ -51,7 +51,8 @@ def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exi
         environment=record, targets=[target.info() for target in campaign.targets.values()],
         contenders=_infos(campaign, plan.engine_path(build)), skips=campaign.skips,
         summaries=stats.summarise(campaign.samples, BASELINE, campaign.settings.seed),
-        system_calls=campaign.system_calls, retried_rounds=campaign.retried, samples=campaign.samples)
+        system_calls=campaign.system_calls, retried_rounds=campaign.retried,
+        samples=campaign.samples)
     results.write(folder, result)
     report.write(folder, result)
     report.announce(folder, result)

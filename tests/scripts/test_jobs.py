@@ -27,8 +27,9 @@ def parsed(job: Path) -> configparser.ConfigParser:
 
 
 def fio(arguments: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["fio", *arguments], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, **environment})
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(["fio", *arguments], capture_output=True, text=True, timeout=120,
+                              cwd=folder, env={**os.environ, **environment})
 
 
 @unittest.skipIf(shutil.which("fio") is None, "fio is not installed")
