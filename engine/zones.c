@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * zonemode=zbd: fio asks about zones before jobs start, and resets or finishes them while they
- * run. Drivers that know zones have a "zoned" property. For others, the kernel knows the zones of
- * the block device that they open.
+ * run. Drivers that know zones have a "zoned" property: 0 not, 1 host-aware, 2 host-managed. For
+ * others, the kernel knows the zones of the block device that they open.
  */
 #include "engine.h"
 #include <oslib/blkzoned.h>
@@ -138,9 +138,9 @@ int bkf_get_zoned_model(struct thread_data *td, struct fio_file *f, enum zbd_zon
 		return f->filetype == FIO_TYPE_BLOCK
 			   ? ASK_KERNEL(td, f, blkzoned_get_zoned_model(td, f, model))
 			   : 0;
-	if (!strcmp(zoned, "true") || !strcmp(zoned, "host-managed"))
+	if (!strcmp(zoned, "2") || !strcmp(zoned, "true"))
 		*model = ZBD_HOST_MANAGED;
-	else if (!strcmp(zoned, "host-aware"))
+	else if (!strcmp(zoned, "1"))
 		*model = ZBD_HOST_AWARE;
 	free(zoned);
 	return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Devices that few machines have; runs in the test VM (tests/vm), profile nullblk: zones, poll
-queues, large blocks, FUA as the block layer sees it."""
+"""Devices that few machines have; runs in the test VM (tests/vm), profiles nullblk and nvme: zones,
+poll queues, large blocks, FUA as the block layer sees it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import support
 from support import MIB
 
 CACHED, LARGE_BLOCKS, ZONED, SLOW = "/dev/nullb1", "/dev/nullb2", "/dev/nullb3", "/dev/nullb4"
+NVME_ZONED, NVME_ZONED_GENERIC = "/dev/nvme0n3", "/dev/ng0n3"
 SLOW_NS = 50_000_000  # what a request takes there, unless it is polled for
 ZONE_SIZE = 4 * MIB
 TRACING = Path("/sys/kernel/tracing")
@@ -24,24 +25,26 @@ class DeviceTest(support.FioTest):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        for device in (CACHED, LARGE_BLOCKS, ZONED, SLOW):
+        for device in (CACHED, LARGE_BLOCKS, ZONED, SLOW, NVME_ZONED):
             if not Path(device).is_block_device():
-                raise unittest.SkipTest(f"no {device}: runs in tests/vm/run --profile nullblk")
+                raise unittest.SkipTest(f"no {device}: runs in tests/vm/run --profile nullblk,nvme")
 
     def device(self, path: str, **options: Any) -> support.Run:
         return support.run_job(**{"libblkio_driver": "io_uring", "filename": path, "direct": 1,
                                   "bs": "4k", **options})
 
 
+def write_pointer(device: str, zone: int) -> int:
+    """Sectors written in a zone."""
+    report = subprocess.run(["/usr/sbin/blkzone", "report", "-o", str(zone * ZONE_SIZE // 512),
+                             "-c", "1", device], text=True, capture_output=True, check=True)
+    found = re.search(r"wptr (0x[0-9a-f]+)", report.stdout)
+    assert found, report.stdout
+    return int(found[1], 16)
+
+
 class Zones(DeviceTest):
-    def write_pointer(self, zone: int) -> int:
-        """Sectors written in a zone."""
-        report = subprocess.run(["/usr/sbin/blkzone", "report", "-o", str(zone * ZONE_SIZE // 512),
-                                 "-c", "1", ZONED], text=True, capture_output=True, check=True)
-        found = re.search(r"wptr (0x[0-9a-f]+)", report.stdout)
-        self.assertIsNotNone(found, report.stdout)
-        assert found
-        return int(found[1], 16)
+    """Of a block device: the kernel knows them."""
 
     def reset(self) -> None:
         subprocess.run(["/usr/sbin/blkzone", "reset", ZONED], check=True)
@@ -54,7 +57,7 @@ class Zones(DeviceTest):
                 self.assert_succeeds(self.device(
                     ZONED, **{"rw": "randwrite", "zonemode": "zbd", "size": "16m", "iodepth": 8,
                               "verify": "crc32c", **options}))
-                self.assertGreater(self.write_pointer(0), 0)
+                self.assertGreater(write_pointer(ZONED, 0), 0)
 
     def test_full_zones_are_reset(self) -> None:
         self.reset()
@@ -66,11 +69,31 @@ class Zones(DeviceTest):
     def test_trim_resets_a_zone(self) -> None:
         self.reset()
         self.assert_succeeds(self.device(ZONED, rw="write", zonemode="zbd", size="8m", bs="64k"))
-        self.assertGreater(self.write_pointer(1), 0)
+        self.assertGreater(write_pointer(ZONED, 1), 0)
         result = self.device(ZONED, rw="trim", zonemode="zbd", size="8m", bs="4m")
         self.assert_succeeds(result)
         self.assertEqual(result.job["trim"]["total_ios"], 2)
-        self.assertEqual([self.write_pointer(0), self.write_pointer(1)], [0, 0])
+        self.assertEqual([write_pointer(ZONED, 0), write_pointer(ZONED, 1)], [0, 0])
+
+
+class ZonesOfTheDriver(DeviceTest):
+    """The driver knows them."""
+
+    def zoned(self, **options: Any) -> support.Run:
+        support.need_driver("nvme-io_uring")
+        return self.device(NVME_ZONED_GENERIC, libblkio_driver="nvme-io_uring", zonemode="zbd",
+                           **options)
+
+    def test_write_verify_and_trim(self) -> None:
+        for thread in (False, True):
+            with self.subTest(thread=thread):
+                self.assert_succeeds(self.zoned(rw="randwrite", size="8m", io_size="16m",
+                                                thread=thread, verify="crc32c"))
+                self.assertGreater(write_pointer(NVME_ZONED, 1), 0)
+                result = self.zoned(rw="trim", size="8m", bs="4m", thread=thread)
+                self.assert_succeeds(result)
+                self.assertEqual(result.job["trim"]["total_ios"], 2)
+                self.assertEqual(write_pointer(NVME_ZONED, 1), 0)
 
 
 class Polling(DeviceTest):
