@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the fio tests share: the engine's place, runs of fio, scratch files, skipping with a reason."""
+"""What the fio tests share: the engine's place, runs of fio, scratch files, reasons to skip."""
 
 from __future__ import annotations
 

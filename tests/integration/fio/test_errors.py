@@ -22,7 +22,7 @@ class Errors(support.FioTest):
 
     def test_target(self) -> None:
         self.fails("filename=", libblkio_driver="io_uring")
-        self.fails("/nonexistent/file", libblkio_driver="io_uring", libblkio_path="/nonexistent/file")
+        self.fails("/nonexistent", libblkio_driver="io_uring", libblkio_path="/nonexistent")
         self.fails(str(self.scratch), libblkio_driver="io_uring", filename=str(self.scratch))
         fifo = self.scratch / "fifo"
         os.mkfifo(fifo)

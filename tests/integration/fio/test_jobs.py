@@ -80,8 +80,8 @@ class JobFiles(support.FioTest):
 
     def test_emulated_zones(self) -> None:
         """zonemode=zbd on what has no zones: fio emulates them."""
-        result = support.run_job(rw="randwrite", bs="4k", zonemode="zbd", zonesize="256k", size="1m",
-                                 io_size="1m", **self.uring())
+        result = support.run_job(rw="randwrite", bs="4k", zonemode="zbd", zonesize="256k",
+                                 size="1m", io_size="1m", **self.uring())
         self.assert_succeeds(result)
 
 
