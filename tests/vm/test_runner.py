@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -56,13 +55,14 @@ class CommandTest(unittest.TestCase):
             # Here before its command ended: now it must take its QEMU along when told to stop.
             self.assertEqual(len(qemu_of(process.pid)), 1)
             qemu = qemu_of(process.pid)[0]
+            boot_seconds = cpu_seconds(qemu)
             process.send_signal(signal.SIGTERM)
             stderr = process.stderr.read()
             self.assertEqual(process.wait(timeout=10), 130)
         self.assertFalse(is_alive(qemu), "QEMU survived its runner")
-        boot = re.search(r"ready after ([\d.]+) s", stderr)
-        assert boot, stderr
-        self.assertLess(float(boot[1]), 15.0)
+        self.assertRegex(stderr, r"ready after [\d.]+ s")
+        # Processor time: what else the machine is doing is not the VM's fault.
+        self.assertLess(boot_seconds, 15.0)
 
     def test_qemu_does_not_survive_a_killed_runner(self) -> None:
         with subprocess.Popen([HERE / "run", "sh", "-c", "echo now; sleep 60"],
@@ -81,11 +81,12 @@ class TroubleTest(unittest.TestCase):
     WARN = 'echo "<4>WARNING: CPU: 0 PID: 1 at a/test.c:1" >/dev/kmsg; exit '
 
     def test_deadline(self) -> None:
-        start = time.monotonic()
-        result = vm("--timeout", "8", "sleep", "300")
-        self.assertEqual(result.returncode, 124)
-        self.assertIn("'sleep' exceeded 8 s", result.stderr)
-        self.assertLess(time.monotonic() - start, 30)
+        for seconds in "8", "0.5":  # while the command runs, and while the guest boots
+            start = time.monotonic()
+            result = vm("--timeout", seconds, "sleep", "300")
+            self.assertEqual(result.returncode, 124, result.stderr)
+            self.assertIn("'sleep' exceeded", result.stderr)
+            self.assertLess(time.monotonic() - start, 30)
 
     def test_kernel_warning_fails_a_passing_command(self) -> None:
         result = vm("sh", "-c", self.WARN + "0")
@@ -169,6 +170,11 @@ def qemu_of(runner: int) -> list[int]:
     """The process ids of the runner's children."""
     children = Path(f"/proc/{runner}/task/{runner}/children").read_text()
     return [int(pid) for pid in children.split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(pid: int) -> bool:

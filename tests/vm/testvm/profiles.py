@@ -63,10 +63,12 @@ PROFILES: dict[str, Profile] = {
             "-device", "nvme-ns,bus=nvme,drive=nvme4,nsid=4,ms=8,mset=1",
         ),
         disks={f"nvme{n}": 256 * MIB for n in (1, 2, 3, 4)},
+        append="nvme.poll_queues=2",
     ),
     "nullblk": Profile(
         "null_blk with poll queues: /dev/nullb0 no storage, for speed; nullb1 512 B and nullb2 "
-        "4 KiB with storage, discard and a write cache; nullb3 zoned"),
+        "4 KiB with storage, discard and a write cache; nullb3 zoned; nullb4 takes 50 ms unless "
+        "polled"),
     "vdpa": Profile("the vDPA simulator: /dev/vhost-vdpa-0 (128 MiB, one queue)"),
     "vduse": Profile(
         "a VDUSE export of qemu-storage-daemon inside the guest: /dev/vhost-vdpa-0 (2 queues), "

@@ -57,7 +57,13 @@ def _judge(config: Config, machine: Machine, status: int) -> int:
     return status or EXIT_KERNEL_COMPLAINED
 
 
-def _run_once(config: Config, machine: Machine, deadline: float) -> int:
+def _too_late(config: Config, machine: Machine) -> int:
+    say(f"'{config.command[0]}' exceeded {config.timeout:.0f} s and was stopped; the end of the "
+        f"kernel's log:\n{_tail(machine.console())}")
+    return EXIT_DEADLINE
+
+
+def _run_command(config: Config, machine: Machine, deadline: float) -> int:
     if config.verbose:
         say(f"ready after {machine.boot_seconds:.1f} s")
     try:
@@ -65,9 +71,7 @@ def _run_once(config: Config, machine: Machine, deadline: float) -> int:
             terminal.connect(machine.tty())
         status = machine.run(deadline)
     except Deadline:
-        say(f"'{config.command[0]}' exceeded {config.timeout:.0f} s and was stopped; the end of the "
-            f"kernel's log:\n{_tail(machine.console())}")
-        return EXIT_DEADLINE
+        return _too_late(config, machine)
     except GuestDied:
         say("the guest died while the command ran; the end of the kernel's log:\n"
             f"{_tail(machine.console(), 60)}\n{machine.qemu_errors()}")
@@ -83,13 +87,15 @@ def _attempt(config: Config, accel: str, work: Path, boot_seconds: float, deadli
         try:
             machine.boot(min(boot_seconds, deadline - machine.started))
         except BootFailed as error:
+            if error.hung and time.monotonic() >= deadline:
+                return _too_late(config, machine)
             if error.hung and accel == "tcg":
                 say(f"{error}; processors and the end of the kernel's log:\n"
                     f"{_tail(machine.registers(), 60)}\n{_tail(machine.console())}")
             elif not error.hung and machine.console():
                 say(f"the end of the kernel's log:\n{_tail(machine.console())}")
             raise
-        return _run_once(config, machine, deadline)
+        return _run_command(config, machine, deadline)
 
 
 def run(config: Config) -> int:
@@ -110,7 +116,7 @@ def run(config: Config) -> int:
                 if kvm_trial and not last:
                     say("KVM boots no guest here (remembered until the host reboots); using TCG")
                     remember_kvm_is_broken()
-                elif last or not error.hung or time.monotonic() > deadline:
+                elif last or not error.hung:
                     say(f"the guest did not start: {error}")
                     return EXIT_VM_FAILED
                 else:
