@@ -190,7 +190,9 @@ static void can_be_switched_at_will(struct device *d)
 		blkioq_set_completion_fd_enabled(q, false);
 		blkioq_set_completion_fd_enabled(q, false);
 		CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
-		CHECK(!readable(fd, 1));
+		if (!(d->target->traits &
+		      T_VHOST_USER)) /* a server's signals come when they come */
+			CHECK(!readable(fd, 1));
 	}
 	free(buf);
 	blkio_destroy(&b);
