@@ -63,14 +63,6 @@ static int check_fd(int fd)
 	return fd;
 }
 
-static int open_socket(const struct vu_dev *d)
-{
-	if (!!d->path == (d->fd >= 0))
-		return bk_err(EINVAL, d->path ? "both properties \"path\" and \"fd\" are set"
-					      : "property \"path\" or \"fd\" must be set");
-	return d->path ? open_path(d->path) : check_fd(d->fd);
-}
-
 /* The server's way to tell us about changes. It is optional: without, nothing is missed. */
 static int open_backend_channel(struct vu_dev *d)
 {
@@ -147,7 +139,7 @@ static void close_backend_channel(struct vu_dev *d)
 static int vu_open(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues)
 {
 	struct vu_dev *d = to_vu(v);
-	int ret = open_socket(d);
+	int ret = virtio_open(d->path, d->fd, open_path, check_fd);
 
 	if (ret < 0)
 		return ret;
@@ -313,12 +305,11 @@ static int set_vring_addr(struct vu_dev *d, const struct virtio_vring *r)
 static int set_up_vring(struct vu_dev *d, const struct virtio_queue *q)
 {
 	const struct virtio_vring *r = &q->vring;
-	/* Where the ring begins; of a packed one with the wrap counters of both sides. */
-	unsigned base = q->vq.packed ? 0x80008000U : 0;
 	int ret = set_vring(d, VU_SET_VRING_NUM, "SET_VRING_NUM", r->index, r->size);
 
 	if (!ret)
-		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index, base);
+		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index,
+				virtio_vring_base(q));
 	if (!ret)
 		ret = set_vring_addr(d, r);
 	if (!ret)

@@ -44,6 +44,7 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	v->queue_size = QUEUE_SIZE_DEFAULT;
 	v->max_queue_size = VIRTQ_SIZE_MAX;
 	v->seg_max = 1;
+	v->config_fd = -1;
 	v->watch_stop_fd = -1;
 	pthread_mutex_init(&v->wake_lock, NULL);
 	/* What existing programs read before connect. */
@@ -214,7 +215,16 @@ static int negotiate(struct virtio_blk *v, uint64_t offered)
 	if (!(offered & FEATURE(VIRTIO_F_VERSION_1)))
 		return bk_err(ENOTSUP, "the device is a legacy one: it has no VIRTIO_F_VERSION_1");
 	v->features = offered & (FEATURES_WANTED | v->transport->features);
-	return v->transport->set_features(v, v->features);
+	return virtio_set_features(v);
+}
+
+int virtio_open(const char *path, int fd, int (*open_path)(const char *path),
+		int (*open_fd)(int fd))
+{
+	if (!!path == (fd >= 0))
+		return bk_err(EINVAL, path ? "both properties \"path\" and \"fd\" are set"
+					   : "property \"path\" or \"fd\" must be set");
+	return path ? open_path(path) : open_fd(fd);
 }
 
 int virtio_blk_connect(struct blkio *b)
@@ -233,9 +243,12 @@ int virtio_blk_connect(struct blkio *b)
 	if (ret < 0) {
 		v->transport->close(v);
 		v->failure = NULL;
+		v->max_queue_size = VIRTQ_SIZE_MAX;
 		b->lim = before;
+		return ret;
 	}
-	return ret;
+	v->queue_size = min_u64(v->queue_size, v->max_queue_size);
+	return 0;
 }
 
 /* ---- Start -------------------------------------------------------------------------------- */
@@ -277,7 +290,8 @@ static int map_queue_memory(struct virtio_blk *v, struct virtio_mem *m, size_t l
  */
 static int alloc_queue_memory(struct virtio_blk *v)
 {
-	size_t len = virtio_queue_memory(v) * (v->b.num_queues + v->b.num_poll_queues);
+	size_t queues = v->b.num_queues + v->b.num_poll_queues;
+	size_t len = round_up(virtio_queue_memory(v) * queues, v->b.lim.mem_region_alignment);
 	struct virtio_mem *m;
 	int ret;
 
@@ -344,7 +358,8 @@ int virtio_blk_start(struct blkio *b)
 			      "has no VIRTIO_F_INDIRECT_DESC, got %d",
 			      v->queue_size);
 	b->lim.max_segments = max_segments(v);
-	return alloc_queue_memory(v);
+	ret = virtio_status_start(v);
+	return ret < 0 ? ret : alloc_queue_memory(v);
 }
 
 /* Some devices signal a queue when it is set up; the application has asked for nothing yet. */
@@ -363,6 +378,8 @@ int virtio_blk_run(struct blkio *b)
 	struct virtio_blk *v = to_virtio(b);
 	int ret = v->transport->run(v);
 
+	if (!ret)
+		ret = virtio_status_run(v);
 	if (ret < 0)
 		return ret;
 	silence(v);
@@ -374,8 +391,12 @@ void virtio_blk_close(struct blkio *b)
 	struct virtio_blk *v = to_virtio(b);
 
 	virtio_watch_stop(v);
+	if (b->state != BK_CREATED)
+		virtio_status_stop(v);
 	free_queue_memory(v);
 	if (b->state != BK_CREATED)
 		v->transport->close(v);
+	if (v->config_fd >= 0)
+		close(v->config_fd);
 	pthread_mutex_destroy(&v->wake_lock);
 }

@@ -7,6 +7,7 @@
  *	virtio_blk.c         features, config space -> limits, queue memory, properties
  *	virtio_blk_queue.c   the hot functions: request <-> buffers, sleep, spin
  *	virtio_blk_memory.c  the memory of a queue, its beginning and its end
+ *	virtio_status.c      the device status field: from reset to running
  *	virtio_watch.c       a thread that notices when the device goes away
  *	virtq.[ch]           the ring
  */
@@ -30,24 +31,36 @@
 #define VIRTIO_QUEUES_MAX   1024
 #define VIRTIO_WATCHED_MAX  4
 
+/* The place among those watched of virtio_config_fd(); the transport's own come behind. */
+#define VIRTIO_WATCH_CONFIG 0
+
 struct virtio_blk;
 struct virtio_queue;
 
 /* All but kick are called on control paths, by one thread at a time; 0 or bk_err(). */
 struct virtio_transport {
 	/*
-	 * Find the device; offered: its features. max_queues: what the transport can do.
-	 * After a failure everything is as before, after success close() undoes it.
+	 * Find the device; offered: its features. max_queues: what the transport can do. May lower
+	 * v->max_queue_size, to a power of two. After a failure everything is as before, after
+	 * success close() undoes it.
 	 */
 	int (*open)(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues);
 	void (*close)(struct virtio_blk *v);
 	/* Features of the transport's own, accepted where offered. */
 	uint64_t features;
 	int (*set_features)(struct virtio_blk *v, uint64_t features);
+	/* The device status field; NULL where there is none. From any thread. */
+	int (*get_status)(struct virtio_blk *v, uint8_t *status);
+	int (*set_status)(struct virtio_blk *v, uint8_t status);
+	/* Optional: queues follow, for the first time or after a reset. */
+	int (*prepare)(struct virtio_blk *v);
 	int (*read_config)(struct virtio_blk *v, void *buf, size_t len);
 	/* Tell the device of all of q->vring, which is not running; fills in q->kick. */
 	int (*queue_start)(struct virtio_blk *v, struct virtio_queue *q);
-	/* Afterwards the device touches the ring no more. */
+	/*
+	 * The queue is idle and stays so; its fds go. The device may look at the ring until it is
+	 * reset, or until close().
+	 */
 	void (*queue_stop)(struct virtio_blk *v, struct virtio_queue *q);
 	/* All queues are there: the device may go. Fills in v->watched. */
 	int (*run)(struct virtio_blk *v);
@@ -88,6 +101,7 @@ struct virtio_blk {
 	const char *failure;
 	pthread_mutex_t wake_lock; /* of queues and of setting failure */
 	struct virtio_queue *queues[VIRTIO_QUEUES_MAX];
+	int config_fd; /* signalled when config or status change; -1 */
 	/* The watching thread. */
 	pthread_t watcher;
 	bool is_watching;
@@ -150,6 +164,12 @@ static inline uint64_t virtio_slot_iova(const struct virtio_queue *q, uint16_t i
 	return q->slots_iova + (uint64_t)id * sizeof(struct virtio_slot);
 }
 
+/* Where the ring begins, for vhost; of a packed one with the wrap counters of both sides. */
+static inline uint32_t virtio_vring_base(const struct virtio_queue *q)
+{
+	return q->vq.packed ? 0x80008000U : 0;
+}
+
 static inline void virtio_kick(const struct virtio_queue *q)
 {
 	static const uint64_t one = 1;
@@ -176,6 +196,22 @@ int virtio_check_alive(const struct virtio_blk *v);
 int virtio_watch_start(struct virtio_blk *v);
 void virtio_watch_stop(struct virtio_blk *v);
 
+/*
+ * virtio_status.c. Without a status field, the first is just set_features(), and the next three
+ * do nothing.
+ */
+int virtio_set_features(struct virtio_blk *v);
+int virtio_status_start(struct virtio_blk *v);
+int virtio_status_run(struct virtio_blk *v);
+/* Afterwards the device touches no memory. */
+void virtio_status_stop(struct virtio_blk *v);
+/* For transports with a status field: their abandon(). */
+void virtio_status_abandon(struct virtio_blk *v);
+/* An eventfd for the device to signal changes, which is watched; or bk_err(). */
+int virtio_config_fd(struct virtio_blk *v);
+/* What event() has to say about it. */
+const char *virtio_config_event(struct virtio_blk *v);
+
 /* virtio_blk_memory.c */
 size_t virtio_queue_memory(const struct virtio_blk *v);
 int virtio_blk_queue_init(struct blkio *b, struct blkioq *q);
@@ -190,6 +226,9 @@ void virtio_blk_notify(struct blkioq *q, bool on);
 
 /* virtio_blk.c: init is for the driver's own init to call */
 void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t);
+/* Open what the properties say: exactly one of path and fd. open_fd() checks and returns fd. */
+int virtio_open(const char *path, int fd, int (*open_path)(const char *path),
+		int (*open_fd)(int fd));
 int virtio_blk_connect(struct blkio *b);
 int virtio_blk_start(struct blkio *b);
 int virtio_blk_run(struct blkio *b);
