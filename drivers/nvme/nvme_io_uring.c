@@ -21,6 +21,11 @@ struct nvme_iou_queue {
 	struct uring_queue u;
 	const struct nvme_iou_dev *d;
 	struct report *reports;
+	/*
+	 * How far from the end of a registered buffer it may be used, in bytes. Kernels before 6.15
+	 * count all the pages up to there when they look whether a command has too many.
+	 */
+	uint64_t reach_max;
 	struct nvme_iou_entry templates[2]; /* of plain reads and writes, by op */
 };
 
@@ -31,25 +36,35 @@ static inline struct nvme_iou_queue *to_queue(struct blkioq *q)
 
 /* ---- Submission --------------------------------------------------------------------------- */
 
-static inline void set_segment(struct nvme_iou_queue *q, const struct iovec *v,
+/* r->priv[0] will be how far it is to the buffer's end, 0 where none is used. */
+static inline void use_buffer(struct nvme_iou_queue *q, struct bk_req *r, const struct iovec *v,
+			      struct io_uring_sqe *sqe)
+{
+	int index = uring_buffers_find(&q->u, v->iov_base, v->iov_len);
+	const struct bk_region *buffer = &q->u.buffers.hit;
+	uint64_t reach = buffer->addr + buffer->len - (uintptr_t)v->iov_base;
+
+	r->priv[0] = 0;
+	if (index >= 0 && reach <= q->reach_max) {
+		sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
+		sqe->buf_index = index;
+		r->priv[0] = reach;
+	}
+}
+
+static inline void set_segment(struct nvme_iou_queue *q, struct bk_req *r, const struct iovec *v,
 			       struct io_uring_sqe *sqe)
 {
 	nvme_iou_set_data(q->d, nvme_iou_cmd(sqe), v->iov_base, v->iov_len,
 			  v->iov_len >> q->d->ns.block_shift);
-	if (q->u.use_buffers) {
-		int index = uring_buffers_find(&q->u, v->iov_base, v->iov_len);
-
-		if (index >= 0) {
-			sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
-			sqe->buf_index = index;
-		}
-	}
+	if (q->u.use_buffers)
+		use_buffer(q, r, v, sqe);
 }
 
-static void set_segments(struct nvme_iou_queue *q, const struct bk_req *r, struct io_uring_sqe *sqe)
+static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
 	if (r->iovcnt == 1) {
-		set_segment(q, r->iov, sqe);
+		set_segment(q, r, r->iov, sqe);
 		return;
 	}
 	sqe->cmd_op = NVME_URING_CMD_IO_VEC;
@@ -170,7 +185,7 @@ static void nvme_iou_submit(struct blkioq *bq, struct bk_req *r)
 	*(struct nvme_iou_entry *)sqe = q->templates[r->op];
 	sqe->user_data = (uintptr_t)r;
 	nvme_set_blocks(&q->d->ns, r->start, r->len, nvme_iou_cmd(sqe));
-	set_segment(q, &r->one, sqe);
+	set_segment(q, r, &r->one, sqe);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
@@ -208,6 +223,15 @@ static bool is_repeatable(const struct nvme_iou_queue *q, const struct bk_req *r
 	return r->op == BK_READ || r->op == BK_ZONE_REPORT || !q->d->ns.zones.zoned;
 }
 
+/* Was it the registered buffer that the kernel refused? Then others will do. */
+static bool give_up_buffer(struct nvme_iou_queue *q, const struct bk_req *r)
+{
+	if (!q->u.use_buffers || r->op > BK_WRITE || r->iovcnt != 1 || !r->priv[0])
+		return false;
+	q->reach_max = min_u64(q->reach_max, r->priv[0] / 2);
+	return true;
+}
+
 static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 {
 	struct blkioq *bq = &q->u.q;
@@ -223,6 +247,12 @@ static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 			bk_fail(bq, r, EIO,
 				"the controller was reset: the command may or may not "
 				"have been executed");
+		break;
+	case EINVAL:
+		if (give_up_buffer(q, r))
+			bk_retry(bq, r);
+		else
+			bk_fail(bq, r, EINVAL, "the kernel refuses the command");
 		break;
 	case EACCES:
 	case EPERM:
@@ -295,6 +325,7 @@ static int nvme_iou_queue_init(struct blkio *b, struct blkioq *bq)
 	if (ret < 0)
 		return ret;
 	q->d = to_nvme_iou_dev(b);
+	q->reach_max = UINT64_MAX;
 	for (int op = BK_READ; op <= BK_WRITE; op++) {
 		struct nvme_cmd *cmd =
 		    nvme_iou_prep(&q->templates[op].sqe, q->u.fd, q->u.sqe_flags, NULL);
