@@ -305,6 +305,34 @@ static void opt_ins(struct device *d)
 	}
 }
 
+/* Regions of many pages, used from anywhere to anywhere: registered where the kernel can. */
+static void large_regions(struct device *d)
+{
+	struct blkio *b = ns_connect();
+	struct blkio_mem_region r;
+	struct blkioq *q;
+	char *buf;
+
+	(void)d;
+	CHECK_OK(blkio_set_bool(b, "register-buffers", true));
+	CHECK_OK(blkio_start(b));
+	q = blkio_get_queue(b, 0);
+	CHECK_OK(blkio_alloc_mem_region(b, &r, 8 << 20));
+	CHECK_OK(blkio_map_mem_region(b, &r));
+	for (size_t len = BLOCK; len <= AREA; len *= 4) {
+		for (size_t at = 0; at < r.len; at += r.len / 16 + 516) {
+			buf = (char *)r.addr + (at > r.len - len ? r.len - len : at);
+			pattern(buf, 0, len, at);
+			CHECK_EQ(io_write(q, 0, buf, len, 0), 0);
+			memset(buf, 0xee, len);
+			CHECK_EQ(io_read(q, 0, buf, len, 0), 0);
+			check_pattern(buf, 0, len, at);
+		}
+	}
+	blkio_free_mem_region(b, &r);
+	blkio_destroy(&b);
+}
+
 static void need_poll_queues(void)
 {
 	if (!disk_queue("io_poll"))
@@ -423,6 +451,7 @@ static const struct test tests[] = {
 	{ "discard", discard },
 	{ "flush and FUA", flush_and_fua },
 	{ "opt-ins", opt_ins },
+	{ "large regions", large_regions },
 	{ "poll queue", poll_queue },
 	{ "no poll queue without polling", no_poll_queue_without_polling },
 	{ "completion fd", completion_fd },
