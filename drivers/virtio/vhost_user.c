@@ -332,6 +332,12 @@ static int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
 	return ret;
 }
 
+static int vu_queue_set_call(struct virtio_blk *v, struct virtio_queue *q)
+{
+	return set_vring_fd(to_vu(v), VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
+			    q->vring.call_fd);
+}
+
 static void vu_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
 {
 	struct vu_msg m = { .request = VU_GET_VRING_BASE, .size = sizeof(m.vring_state) };
@@ -397,6 +403,7 @@ static const struct virtio_transport vu_transport = {
 	.set_features = vu_set_features,
 	.read_config = vu_read_config,
 	.queue_start = vu_queue_start,
+	.queue_set_call = vu_queue_set_call,
 	.queue_stop = vu_queue_stop,
 	.run = vu_run,
 	.event = vu_event,

@@ -362,17 +362,6 @@ int virtio_blk_start(struct blkio *b)
 	return ret < 0 ? ret : alloc_queue_memory(v);
 }
 
-/* Some devices signal a queue when it is set up; the application has asked for nothing yet. */
-static void silence(struct virtio_blk *v)
-{
-	eventfd_t count;
-
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-		if (v->queues[i])
-			eventfd_read(v->queues[i]->vring.call_fd, &count);
-	}
-}
-
 int virtio_blk_run(struct blkio *b)
 {
 	struct virtio_blk *v = to_virtio(b);
@@ -380,10 +369,7 @@ int virtio_blk_run(struct blkio *b)
 
 	if (!ret)
 		ret = virtio_status_run(v);
-	if (ret < 0)
-		return ret;
-	silence(v);
-	return virtio_watch_start(v);
+	return ret < 0 ? ret : virtio_watch_start(v);
 }
 
 void virtio_blk_close(struct blkio *b)

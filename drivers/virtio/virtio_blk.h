@@ -58,6 +58,11 @@ struct virtio_transport {
 	/* Tell the device of all of q->vring, which is not running; fills in q->kick. */
 	int (*queue_start)(struct virtio_blk *v, struct virtio_queue *q);
 	/*
+	 * q->vring.call_fd has changed. Optional: without, the completion fd is it from the start,
+	 * and may fire before the application enables it.
+	 */
+	int (*queue_set_call)(struct virtio_blk *v, struct virtio_queue *q);
+	/*
 	 * The queue is idle and stays so; its fds go. The device may look at the ring until it is
 	 * reset, or until close().
 	 */
@@ -151,7 +156,11 @@ struct virtio_queue {
 		uint64_t desc_iova, driver_iova, device_iova;
 		int call_fd; /* to be signalled by the device */
 	} vring;
-	int own_call_fd; /* of poll queues, where nobody listens; else -1 */
+	/*
+	 * Signalled by the device until the application enables its completion fd for the first
+	 * time; of poll queues always. Servers exist that give up on a queue without one.
+	 */
+	int own_call_fd;
 };
 
 static inline struct virtio_queue *to_virtio_queue(struct blkioq *q)

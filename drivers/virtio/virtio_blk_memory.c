@@ -83,8 +83,6 @@ static void free_private(struct virtio_queue *q)
 	free(q->inflight);
 	free(q->table_of);
 	free(q->free_tables);
-	if (q->own_call_fd >= 0)
-		close(q->own_call_fd);
 }
 
 static void init_pointers(struct virtio_queue *q, const struct queue_layout *l, char *mem,
@@ -132,27 +130,26 @@ int virtio_blk_queue_init(struct blkio *b, struct blkioq *bq)
 
 	q->v = v;
 	q->vring.index = index;
-	q->own_call_fd = -1;
 	ret = init_private(q, &l, mem);
 	if (ret < 0)
 		return ret;
 	init_pointers(q, &l, mem, iova);
-	q->vring.call_fd = bq->completion_fd;
-	if (bq->is_poll) {
-		/* Servers exist that give up on a queue without one. */
-		q->own_call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (q->own_call_fd < 0) {
-			ret = bk_err(errno, "cannot create poll queue %d: eventfd: %m", bq->index);
-			goto free_queue;
-		}
-		q->vring.call_fd = q->own_call_fd;
+	q->own_call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (q->own_call_fd < 0) {
+		ret = bk_err(errno, "cannot create queue %d: eventfd: %m", bq->index);
+		goto free_queue;
 	}
+	q->vring.call_fd = q->own_call_fd;
+	if (!bq->is_poll && !v->transport->queue_set_call)
+		q->vring.call_fd = bq->completion_fd;
 	ret = v->transport->queue_start(v, q);
 	if (ret < 0)
-		goto free_queue;
+		goto close_call_fd;
 	publish_queue(q, q);
 	return 0;
 
+close_call_fd:
+	close(q->own_call_fd);
 free_queue:
 	free_private(q);
 	return ret;
@@ -189,5 +186,6 @@ void virtio_blk_queue_exit(struct blkio *b, struct blkioq *bq)
 		drain(q);
 	v->transport->queue_stop(v, q);
 	publish_queue(q, NULL);
+	close(q->own_call_fd);
 	free_private(q);
 }

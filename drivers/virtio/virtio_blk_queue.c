@@ -362,12 +362,31 @@ int virtio_blk_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *
 	return ret;
 }
 
+/*
+ * From now on the device signals the completion fd, also while nobody asked for it: going back
+ * would cost a message each time, and a signal too many does no harm. Failure is of the device.
+ */
+static cold_path void use_completion_fd(struct virtio_queue *q)
+{
+	eventfd_t count;
+
+	pthread_mutex_lock(&q->v->wake_lock);
+	q->vring.call_fd = q->q.completion_fd;
+	pthread_mutex_unlock(&q->v->wake_lock);
+	q->v->transport->queue_set_call(q->v, q);
+	eventfd_read(q->q.completion_fd, &count); /* some signal a new one at once */
+}
+
 void virtio_blk_notify(struct blkioq *bq, bool on)
 {
 	struct virtio_queue *q = to_virtio_queue(bq);
 
-	if (!on)
+	if (!on) {
 		virtq_disarm(&q->vq);
-	else if (virtq_arm(&q->vq, 1) || virtio_failure(q->v))
+		return;
+	}
+	if (q->vring.call_fd != bq->completion_fd)
+		use_completion_fd(q);
+	if (virtq_arm(&q->vq, 1) || virtio_failure(q->v))
 		eventfd_write(bq->completion_fd, 1);
 }

@@ -185,20 +185,23 @@ static void can_be_switched_at_will(struct device *d)
 		blkioq_read(q, 0, buf, LEN, &cookie, 0);
 		CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 		CHECK(readable(fd, 5000));
-		CHECK_EQ(io_finish(q, &cookie), 0);
 		drain(fd);
+		CHECK_EQ(io_finish(q, &cookie), 0);
 		blkioq_set_completion_fd_enabled(q, false);
 		blkioq_set_completion_fd_enabled(q, false);
 		CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
-		if (!(d->target->traits &
-		      T_VHOST_USER)) /* a server's signals come when they come */
+		/* Another process signals it, and may still have been about to. */
+		if (!(d->target->traits & T_VHOST_USER))
 			CHECK(!readable(fd, 1));
 	}
 	free(buf);
 	blkio_destroy(&b);
 }
 
-/* A full or spuriously signalled eventfd is no obstacle. */
+/*
+ * A full or spuriously signalled eventfd is no obstacle. (To qemu-storage-daemon it is: it gives up
+ * on a queue that it cannot signal.)
+ */
 static void caller_may_write_to_it(struct device *d)
 {
 	struct blkio *b = device_start(d);
@@ -225,6 +228,6 @@ static const struct test tests[] = {
 	{ "invalid requests signal too", invalid_requests_signal_too, T_ANY },
 	{ "enabling covers the completed", enabling_covers_the_completed, T_ANY },
 	{ "can be switched at will", can_be_switched_at_will, T_ANY },
-	{ "the caller may write to it", caller_may_write_to_it, T_ANY },
+	{ "the caller may write to it", caller_may_write_to_it, T_ANY, T_VHOST_USER },
 };
 TEST_MAIN(tests)

@@ -12,8 +12,8 @@ struct qsd {
 };
 
 /*
- * Start a server for a block device ("driver=null-co,size=1048576": the options of --blockdev without
- * node-name), with export options ("writable=on,num-queues=4"). Skips where there is none
+ * Start a server for a block device ("driver=null-co,size=1048576": the options of --blockdev
+ * without node-name), with export options ("writable=on,num-queues=4"). Skips where there is none
  * installed; returns when it listens. It dies with the test case.
  */
 void qsd_start(struct qsd *s, const char *blockdev, const char *options);
