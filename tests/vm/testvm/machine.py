@@ -15,6 +15,9 @@ from .config import Config
 from .qemu import CHANNELS, command_line
 
 
+_SECONDS_TO_GO = 10.0
+
+
 class BootFailed(Exception):
     """The guest did not come as far as the command."""
 
@@ -74,17 +77,25 @@ class Machine:
 
     def run(self, deadline: float) -> int:
         """Pass output on until the command ends; its exit status."""
+        outputs = {self._local["stdout"]: 1, self._local["stderr"]: 2}
+        message = None
         with selectors.DefaultSelector() as selector:
-            selector.register(self._local["stdout"], selectors.EVENT_READ, 1)
-            selector.register(self._local["stderr"], selectors.EVENT_READ, 2)
+            for source in (*outputs, self._local["control"]):
+                selector.register(source, selectors.EVENT_READ)
             while selector.get_map():
                 ready = selector.select(_seconds_left(deadline))
                 if time.monotonic() >= deadline:
-                    raise Deadline
+                    break
                 for key, _events in ready:
-                    if not _copy(key.fileobj, key.data):
-                        selector.unregister(key.fileobj)
-        message = self._control_line(deadline)
+                    source = key.fileobj
+                    if source in outputs:
+                        if not _copy(source, outputs[source]):
+                            selector.unregister(source)
+                    else:
+                        selector.unregister(source)
+                        message = self._control_line(deadline)
+                        # All output is under way; a guest that does not go now never will.
+                        deadline = min(deadline, time.monotonic() + _SECONDS_TO_GO)
         if message is None:
             raise Deadline
         match = re.fullmatch(r"exit (\d+)", message)
