@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -66,10 +67,22 @@ class Errors(support.FioTest):
         self.assert_succeeds(support.run_job(rw="read", bs="4k", **self.uring()))
 
     def test_failing_io_stops_the_job(self) -> None:
-        """The file shrinks to nothing: what was its capacity is no more."""
-        result = support.run_job(rw="randwrite", bs="4k", number_ios=10,
-                                 **self.uring(filename="/dev/full", libblkio_path="/dev/full"))
-        self.assert_fails(result, "/dev/full")
+        """Writes work up to the limit of file sizes, and fail beyond."""
+        limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 1024; exec "$@"', "limited"]
+        for mode in ("block", "eventfd", "loop"):
+            for iodepth in (1, 16):
+                with self.subTest(mode=mode, iodepth=iodepth):
+                    result = support.run_job(rw="write", bs="4k", prefix=limited, iodepth=iodepth,
+                                             libblkio_wait_mode=mode, **self.uring())
+                    self.assert_fails(result, "File too large", "offset=1048576", "libblkio")
+                    self.assertEqual(result.job["error"], errno.EFBIG)
+
+    def test_job_may_go_on(self) -> None:
+        limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 1024; exec "$@"', "limited"]
+        result = support.run_job(rw="write", bs="4k", prefix=limited, iodepth=16,
+                                 continue_on_error="all",
+                                 ignore_error=f",{errno.EFBIG}", **self.uring())
+        self.assertEqual(result.job["total_err"], (self.FILE_SIZE - support.MIB) // 4096)
 
     def test_one_bad_job_does_not_stop_the_others(self) -> None:
         for thread in (False, True):
