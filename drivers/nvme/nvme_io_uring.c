@@ -61,6 +61,20 @@ static inline void set_segment(struct nvme_iou_queue *q, struct bk_req *r, const
 		use_buffer(q, r, v, sqe);
 }
 
+/*
+ * The kernel takes a NULL buffer for none at all and lets the device write where it likes. (Within
+ * several segments it finds out by itself.)
+ */
+static inline bool has_buffer(const struct bk_req *r)
+{
+	return r->op > BK_WRITE || r->iovcnt != 1 || r->iov->iov_base;
+}
+
+static cold_path void refuse_null(struct blkioq *bq, struct bk_req *r)
+{
+	bk_fail(bq, r, EFAULT, "the buffer is NULL");
+}
+
 static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
 	if (r->iovcnt == 1) {
@@ -150,6 +164,8 @@ static cold_path void submit_special(struct nvme_iou_queue *q, struct bk_req *r)
 
 	if (r->op == BK_ZONE_REPORT) {
 		submit_report(q, r);
+	} else if (!has_buffer(r)) {
+		refuse_null(&q->u.q, r);
 	} else if (q->u.q.is_poll && !(with_data & BK_OP_BIT(r->op))) {
 		/*
 		 * io_uring polls for what has data. With the rest, kernels up to 6.5 may follow a
@@ -175,6 +191,10 @@ static void nvme_iou_submit(struct blkioq *bq, struct bk_req *r)
 
 	if (unlikely(r->special)) {
 		submit_special(q, r);
+		return;
+	}
+	if (unlikely(!r->one.iov_base)) {
+		refuse_null(bq, r);
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring);
