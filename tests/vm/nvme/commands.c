@@ -87,6 +87,14 @@ static void end_of_device(struct device *d)
 	CHECK_IO_ERR(io_write(q, 0, buf, block / 2, 0), EINVAL, "request-alignment");
 	CHECK_IO_ERR(io_zeroes(q, 0, 0, 0), EINVAL, "0");
 	CHECK_IO_ERR(io_discard(q, 0, 0, 0), EINVAL, "0");
+	/* To the kernel these are commands without data, which devices write to anywhere. */
+	commands_start();
+	CHECK_IO_ERR(io_read(q, 0, NULL, BLOCK, 0), EFAULT, "NULL");
+	CHECK_IO_ERR(io_write(q, 0, NULL, BLOCK, BLKIO_REQ_FUA), EFAULT, "NULL");
+	CHECK_IO_ERR(io_readv(q, 0, &(struct iovec){ NULL, BLOCK }, 1, 0), EFAULT, "NULL");
+	CHECK_EQ(io_readv(q, 0, (struct iovec[]){ { NULL, BLOCK }, { buf, BLOCK } }, 2, 0),
+		 -EFAULT);
+	CHECK_EQ(commands_count("nvme_cmd"), 0);
 	free(buf);
 	blkio_destroy(&b);
 }

@@ -3,21 +3,32 @@
  * nvme-io_uring when the controller is reset or removed under load: each request completes, once,
  * and nothing hangs. TEST_DISK; the device is there again afterwards.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include "ns.h"
 
-#define BLOCK 4096u
-#define DEPTH 64u
-#define AREA  (DEPTH * BLOCK)
+#define BLOCK	4096u
+#define DEPTH	64u
+#define AREA	(DEPTH * BLOCK)
+#define WARM_UP 500u /* requests */
 
 #define CONTROLLER "/sys/class/nvme/nvme0/"
 
-static void *after_a_while(void *path)
+/* What happens to the controller once there is load. */
+struct event {
+	const char *sysfs;
+	pthread_t thread;
+	bool started, over;
+};
+
+static void *happen(void *arg)
 {
-	usleep(200 * 1000);
-	write_sysfs(path, "1");
+	struct event *e = arg;
+
+	write_sysfs(e->sysfs, "1"); /* takes until it is done */
+	__atomic_store_n(&e->over, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -65,23 +76,31 @@ static int wait_for_some(struct load *l, struct blkio_completion *c)
 	return n;
 }
 
-/* Keep the queue full until enough is done or, where failing is an end, something failed. */
-static void run(struct load *l, unsigned enough, const bool *until)
+/* Keep the queue full through the event: until it is over, or something failed. */
+static void run(struct load *l, const char *sysfs)
 {
+	struct event e = { .sysfs = sysfs };
 	struct blkio_completion c[DEPTH];
+	unsigned done_then = UINT_MAX;
 
 	for (uintptr_t i = 0; i < DEPTH; i++)
 		submit(l, i, 0);
 	while (l->in_flight) {
 		int n = wait_for_some(l, c);
 
+		if (!e.started && l->done >= WARM_UP) {
+			e.started = true;
+			CHECK_EQ(pthread_create(&e.thread, NULL, happen, &e), 0);
+		}
+		if (done_then == UINT_MAX && __atomic_load_n(&e.over, __ATOMIC_ACQUIRE))
+			done_then = l->done;
 		for (int k = 0; k < n; k++) {
-			bool more = until ? !*until || l->done < enough : !l->failed;
-
-			if (more)
+			if (!l->failed && (done_then == UINT_MAX || l->done - done_then < WARM_UP))
 				submit(l, (uintptr_t)c[k].user_data, l->done);
 		}
 	}
+	CHECK(e.started);
+	CHECK_EQ(pthread_join(e.thread, NULL), 0);
 	printf("%u done, %u failed, the last with %d: %s\n", l->done, l->failed, l->error,
 	       l->msg ? l->msg : "");
 }
@@ -94,29 +113,15 @@ static void init_load(struct load *l, struct blkioq *q)
 
 /* ---- Reset -------------------------------------------------------------------------------- */
 
-static bool was_reset;
-
-static void *reset(void *arg)
-{
-	(void)arg;
-	usleep(100 * 1000);
-	write_sysfs(CONTROLLER "reset_controller", "1"); /* waits until it is done */
-	__atomic_store_n(&was_reset, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
 /* What the reset cancelled is sent again: nobody notices. */
 static void controller_reset(struct device *d)
 {
 	struct blkio *b = ns_start();
 	struct load l;
-	pthread_t thread;
 
 	(void)d;
 	init_load(&l, blkio_get_queue(b, 0));
-	CHECK_EQ(pthread_create(&thread, NULL, reset, NULL), 0);
-	run(&l, 500, &was_reset);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
+	run(&l, CONTROLLER "reset_controller");
 	CHECK_EQ(l.failed, 0);
 	check_pattern(l.buf, 0, AREA, 1);
 	disk_peek(0, l.buf, AREA);
@@ -151,7 +156,6 @@ static void removed(const char *prop)
 	struct blkio *b = ns_connect();
 	struct blkioq *q;
 	struct load l;
-	pthread_t thread;
 	uint64_t capacity;
 
 	if (prop)
@@ -159,12 +163,9 @@ static void removed(const char *prop)
 	CHECK_OK(blkio_start(b));
 	q = blkio_get_queue(b, 0);
 	init_load(&l, q);
-	CHECK_EQ(pthread_create(&thread, NULL, after_a_while, (void *)CONTROLLER "device/remove"),
-		 0);
-	run(&l, 0, NULL);
+	run(&l, CONTROLLER "device/remove");
 	CHECK(l.failed > 0 && l.done > l.failed);
 	CHECK(l.error == -ENODEV || l.error == -ENXIO || l.error == -EIO);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
 
 	/* It stays so. */
 	CHECK(io_read(q, 0, l.buf, BLOCK, 0) < 0);
@@ -198,17 +199,13 @@ static void device_removed_while_polled(struct device *d)
 {
 	struct blkio *b = ns_connect();
 	struct load l;
-	pthread_t thread;
 
 	(void)d;
 	CHECK_OK(blkio_set_int(b, "num-poll-queues", 1));
 	CHECK_OK(blkio_start(b));
 	init_load(&l, blkio_get_poll_queue(b, 0));
-	CHECK_EQ(pthread_create(&thread, NULL, after_a_while, (void *)CONTROLLER "device/remove"),
-		 0);
-	run(&l, 0, NULL);
+	run(&l, CONTROLLER "device/remove");
 	CHECK(l.failed > 0 && l.done > l.failed);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
 	CHECK(io_read(l.q, 0, l.buf, BLOCK, 0) < 0);
 	blkio_destroy(&b);
 	free(l.buf);
