@@ -22,7 +22,7 @@ static void requests(struct device *d)
 	CHECK_IO_ERR(io_discard(q, align / 2, align, 0), EINVAL, "request-alignment");
 	CHECK_IO_ERR(io_discard(q, 0, align / 2, 0), EINVAL, "request-alignment");
 	CHECK_EQ(io_read(q, align, buf, align, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -41,7 +41,7 @@ static void buffers(struct device *d)
 	CHECK_IO_ERR(io_readv(q, 0, address, 2, 0), EINVAL, "buf-alignment");
 	CHECK_IO_ERR(io_writev(q, 0, length, 2, 0), EINVAL, "buf-alignment");
 	CHECK_EQ(io_read(q, 0, buf + align, BLOCK, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -33,7 +33,7 @@ static void flags(struct device *d)
 	CHECK_IO_ERR(io_read(q, 0, buf, BLOCK, 7), EINVAL, "FUA");
 	CHECK_IO_ERR(io_read(q, 0, buf, BLOCK, 6), EINVAL, "NO_UNMAP");
 	CHECK_IO_ERR(io_read(q, 0, buf, BLOCK, 15), EINVAL, "unknown");
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -44,7 +44,7 @@ static void without_register(struct device *d)
 	for (int i = 0; i < 100; i++)
 		CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, buf, 4096, 0), 0);
 	CHECK_EQ(io_flush(blkio_get_queue(b, 0), 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -62,7 +62,7 @@ static void without_enter(struct device *d)
 	CHECK_ERR(blkioq_do_io(q, &c, 1, 1, NULL), EPERM, "io_uring");
 	CHECK_ERR(blkioq_do_io(q, &c, 1, 1, NULL), EPERM, "io_uring");
 	blkio_destroy(&b);
-	free(buf);
+	buffer_free(buf);
 }
 
 static const struct test tests[] = {

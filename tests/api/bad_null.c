@@ -116,7 +116,7 @@ static void buffers(struct device *d)
 		CHECK(ret == -EFAULT || ret == -EINVAL);
 	}
 	CHECK_EQ(io_read(q, 0, buf, 4096, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

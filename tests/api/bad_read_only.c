@@ -25,7 +25,7 @@ static void refuses_to_write(struct blkioq *q)
 	CHECK_EQ(io_discard(q, 0, BLOCK, 0), -EBADF);
 	CHECK_EQ(io_flush(q, 0), 0);
 	CHECK_EQ(io_read(q, 0, buf, BLOCK, 0), 0);
-	free(buf);
+	buffer_free(buf);
 }
 
 static void by_property(struct device *d)
@@ -50,7 +50,7 @@ static void data_is_untouched(struct device *d)
 	memset(buf, 0, DEVICE_SIZE);
 	device_peek(d, 0, buf, DEVICE_SIZE);
 	check_pattern(buf, 0, DEVICE_SIZE, 1);
-	free(buf);
+	buffer_free(buf);
 }
 
 static void set_protection(struct device *d, int protect)

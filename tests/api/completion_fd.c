@@ -47,7 +47,7 @@ static void silent_until_enabled(struct device *d)
 	for (int i = 0; i < 10; i++)
 		CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
 	CHECK(!readable(fd, 20));
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -87,7 +87,7 @@ static void drives_an_event_loop(struct device *d)
 	blkioq_set_completion_fd_enabled(q, true);
 	event_loop(q, blkioq_get_completion_fd(q), buf, 2000, 32);
 	event_loop(q, blkioq_get_completion_fd(q), buf, 2000, 3);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -99,7 +99,7 @@ static void with_a_tiny_ring(struct device *d)
 
 	blkioq_set_completion_fd_enabled(q, true);
 	event_loop(q, blkioq_get_completion_fd(q), buf, 500, 32);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -128,7 +128,7 @@ static void leftovers_signal_again(struct device *d)
 		CHECK_OK(n);
 		taken += n;
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -166,7 +166,7 @@ static void enabling_covers_the_completed(struct device *d)
 	CHECK(readable(fd, 5000));
 	drain(fd);
 	CHECK_EQ(io_finish(q, &cookie), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -194,7 +194,7 @@ static void can_be_switched_at_will(struct device *d)
 		if (!(d->target->traits & T_VHOST_USER))
 			CHECK(!readable(fd, 1));
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -215,7 +215,7 @@ static void caller_may_write_to_it(struct device *d)
 	CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
 	drain(fd);
 	CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -27,7 +27,7 @@ static void write_then_read(struct device *d)
 	device_peek(d, 0, buf, DEVICE_SIZE);
 	check_pattern(buf, 0, start, 1);
 	check_all(buf + start, DEVICE_SIZE - start, 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -42,7 +42,7 @@ static void read_sees_the_medium(struct device *d)
 	memset(buf, 0xee, 1 << 20);
 	CHECK_EQ(io_read(blkio_get_queue(b, 0), BLOCK, buf, 1 << 20, 0), 0);
 	check_pattern(buf, BLOCK, 1 << 20, 2);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -64,7 +64,7 @@ static void smallest_request(struct device *d)
 	check_pattern(buf, 0, BLOCK + len, 3);
 	check_pattern(buf + BLOCK + len, BLOCK + len, len, 4);
 	check_pattern(buf + BLOCK + 2 * len, BLOCK + 2 * len, 2 * BLOCK - 2 * len, 3);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -83,7 +83,7 @@ static void unaligned(struct device *d)
 	check_pattern(buf + 3, 777, 5001, 5);
 	check_all(buf, 3, 0xee);
 	check_all(buf + 3 + 5001, 3 * BLOCK - 5004, 0xee);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -122,7 +122,7 @@ static void vectored(struct device *d)
 		check_pattern(buf, 0, (size_t)n * seg, 10 + (uint32_t)i);
 		free(iov);
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -139,7 +139,7 @@ static void too_many_segments(struct device *d)
 	CHECK_IO_ERR(io_readv(q, 0, iov, n, 0), EINVAL, "segments");
 	CHECK_IO_ERR(io_writev(q, 0, iov, n, 0), EINVAL, "segments");
 	free(iov);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -161,7 +161,7 @@ static void odd_iovecs(struct device *d)
 	CHECK_EQ(io_readv(q, 0, NULL, 1, 0), -EINVAL);
 	CHECK_EQ(io_writev(q, 0, NULL, 3, 0), -EINVAL);
 	CHECK_EQ(io_readv(q, 0, huge, 2, 0), -EINVAL); /* the sum overflows */
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -190,7 +190,7 @@ static void many_vectored_in_flight(struct device *d)
 	}
 	CHECK_EQ(io_read(q, 0, buf, N * BLOCK, 0), 0);
 	check_pattern(buf, 0, N * BLOCK, 40);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -211,7 +211,7 @@ static void writes_with_fua(struct device *d)
 		device_peek(d, 2 * BLOCK, buf, 2 * BLOCK);
 		check_pattern(buf, 0, 2 * BLOCK, 50);
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -231,7 +231,7 @@ static void flush_with_writes_around(struct device *d)
 	CHECK_EQ(blkioq_do_io(q, c, 24, 24, NULL), 24);
 	for (int i = 0; i < 24; i++)
 		CHECK_EQ(c[i].ret, 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -274,7 +274,7 @@ static void flushes_reach_the_device(struct device *d)
 	before = flushes(d);
 	CHECK_EQ(io_zeroes(q, 0, BLOCK, BLKIO_REQ_FUA), 0);
 	CHECK(flushes(d) > before);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

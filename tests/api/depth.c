@@ -48,7 +48,7 @@ static void with_entries(struct device *d, const char *entries)
 		check_pattern(pool, 0, DEVICE_SIZE, 1);
 	flood(blkio_get_queue(b, 0), pool, MANY);
 	flood(blkio_get_queue(b, 0), pool, 7);
-	free(pool);
+	buffer_free(pool);
 	blkio_destroy(&b);
 }
 
@@ -92,7 +92,7 @@ static void submit_without_collecting(struct device *d)
 	CHECK_EQ(blkioq_do_io(q, c, MANY, MANY, NULL), MANY);
 	for (int i = 0; i < MANY; i++)
 		CHECK_EQ(c[i].ret, 0);
-	free(buf);
+	buffer_free(buf);
 	free(c);
 	blkio_destroy(&b);
 }
@@ -145,11 +145,11 @@ static void random_mix(struct device *d)
 					  BLOCK);
 		}
 	}
-	free(bufs);
+	buffer_free(bufs);
 	bufs = buffer(DEVICE_SIZE);
 	CHECK_EQ(io_read(q, 0, bufs, DEVICE_SIZE, 0), 0);
 	CHECK_MEM(bufs, model, DEVICE_SIZE);
-	free(bufs);
+	buffer_free(bufs);
 	free(model);
 	blkio_destroy(&b);
 }

@@ -75,7 +75,7 @@ static void bad_arguments(struct device *d)
 	}
 	take_all(q, 2);
 	CHECK_ERR(blkioq_do_io(q, c, 1, 1, NULL), EINVAL, "1", "0");
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -114,7 +114,7 @@ static void min_and_max(struct device *d)
 	queue_reads(q, buf, 16);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	take_all(q, 16);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -136,7 +136,7 @@ static void timeout_is_updated(struct device *d)
 	queue_reads(q, buf, 1);
 	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, &ts), 1);
 	CHECK(ts.tv_sec > 1000000);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -166,7 +166,7 @@ static void time_runs_out(struct device *d)
 		expired++;
 	}
 	printf("%d of 200 waits timed out\n", expired);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -198,7 +198,7 @@ static void interruptible_completes(struct device *d)
 	}
 	CHECK_ERR(blkioq_do_io_interruptible(q, c, 1, 8, NULL, &mask), EINVAL, "1", "0");
 	CHECK_EQ(blkioq_do_io_interruptible(q, NULL, 0, 0, NULL, &mask), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -241,7 +241,7 @@ static void pending_signal_interrupts(struct device *d)
 		interrupted++;
 	}
 	printf("%d of 200 waits were interrupted\n", interrupted);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -266,7 +266,7 @@ static void plain_wait_ignores_signals(struct device *d)
 	}
 	CHECK(signals > 10);
 	SYS(timer_delete(timer));
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -202,7 +202,7 @@ static void destroy_with_requests_in_flight(struct device *d)
 		blkioq_read(q, (uint64_t)i * LEN, buf + i * LEN, LEN, NULL, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	blkio_destroy(&b);
-	free(buf);
+	buffer_free(buf);
 
 	b = device_start(d);
 	blkioq_flush(blkio_get_queue(b, 0), NULL, 0); /* not even submitted */

@@ -39,7 +39,7 @@ static void reads_past_eof_are_zeroes(struct device *d)
 	CHECK_EQ(io_read(q, DEVICE_SIZE + 100 * BLOCK, buf, 2 * BLOCK, 0), 0);
 	check_all(buf, 2 * BLOCK, 0);
 	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -62,7 +62,7 @@ static void odd_file_size(struct device *d)
 	memset(buf, 0xee, 2 * BLOCK);
 	CHECK_EQ(io_read(q, 0, buf, BLOCK, 0), 0);
 	check_all(buf, BLOCK, 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -79,7 +79,7 @@ static void writes_grow(struct device *d)
 	CHECK_EQ(io_read(q, DEVICE_SIZE, buf, 2 * BLOCK, 0), 0);
 	check_all(buf, BLOCK, 0);
 	check_pattern(buf + BLOCK, DEVICE_SIZE + BLOCK, BLOCK, 3);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -105,7 +105,7 @@ static void beyond_capacity(struct device *d)
 	CHECK_EQ(io_read(q, DEVICE_SIZE - 2 * BLOCK, buf, 2 * BLOCK, 0), 0);
 	CHECK_EQ(io_write(q, DEVICE_SIZE - 2 * BLOCK, buf, 2 * BLOCK, 0), 0);
 	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -120,7 +120,7 @@ static void absurd_file_offsets(struct device *d)
 	CHECK(io_write(q, INT64_MAX & ~4095ll, buf, 2 * BLOCK, 0) < 0);
 	CHECK(io_zeroes(q, INT64_MAX & ~4095ll, 2 * BLOCK, 0) < 0);
 	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -139,7 +139,7 @@ static void empty_requests(struct device *d)
 			FAIL("empty request %zu gave %d", i, ret[i]);
 	}
 	CHECK_EQ(io_read(q, 0, buf, BLOCK, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -201,7 +201,7 @@ static void zeroes_of_more_than_4_gib(struct device *d)
 	CHECK_EQ(io_discard(q, 0, len + BLOCK, 0), 0);
 	CHECK_EQ(io_read(q, len, buf, BLOCK, 0), 0);
 	check_all(buf, BLOCK, 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -230,7 +230,7 @@ static void file_size_limit(struct device *d)
 	CHECK_EQ(io_write(q, DEVICE_SIZE, buf, BLOCK, 0), -EFBIG);
 	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
 	CHECK_EQ(io_write(q, 0, buf, BLOCK, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -75,7 +75,7 @@ static void every_combination(struct device *d)
 		blkio_unmap_mem_region(b, &r);
 		exercise(q, r.addr, bits + 40);
 		blkio_free_mem_region(b, &r);
-		free(buf);
+		buffer_free(buf);
 		blkio_destroy(&b);
 	}
 }
@@ -106,7 +106,7 @@ static void registered_buffers_come_and_go(struct device *d)
 			CHECK_OK(blkio_remove_queue(b, 1));
 		}
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -210,7 +210,7 @@ static void *use_queue(void *arg)
 
 	for (int i = 0; i < 100; i++)
 		CHECK_EQ(io_read(user->q, 0, buf, BLOCK, 0), 0);
-	free(buf);
+	buffer_free(buf);
 	return NULL;
 }
 
@@ -254,7 +254,7 @@ static void single_issuer_misused(struct device *d)
 		CHECK_EQ(c.ret, 0);
 	}
 	blkio_destroy(&b);
-	free(buf);
+	buffer_free(buf);
 }
 
 static const struct test tests[] = {

@@ -73,7 +73,7 @@ static void many_times(struct device *d)
 		CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), 0);
 		CHECK_EQ(blkio_remove_queue(b, 0), 0);
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -87,7 +87,7 @@ static void removed_with_requests_in_flight(struct device *d)
 		blkioq_read(q, i * BLOCK, buf + i * BLOCK, BLOCK, NULL, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	CHECK_EQ(blkio_remove_queue(b, 1), 0);
-	free(buf);
+	buffer_free(buf);
 	CHECK_EQ(io_flush(blkio_get_queue(b, 0), 0), 0);
 	blkio_destroy(&b);
 }
@@ -125,7 +125,7 @@ static void *work(void *arg)
 		if (w->stores)
 			check_pattern(buf, w->start, DEPTH * BLOCK, w->seed + round);
 	}
-	free(buf);
+	buffer_free(buf);
 	return NULL;
 }
 
@@ -163,7 +163,7 @@ static void handed_from_thread_to_thread(struct device *d)
 	blkioq_read(w.q, 0, buf, BLOCK, NULL, 0);
 	CHECK_EQ(blkioq_do_io(w.q, NULL, 0, 0, NULL), 0);
 	CHECK_EQ(blkioq_do_io(w.q, &c, 1, 1, NULL), 1);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -201,7 +201,7 @@ static void use_poll_queues(struct device *d, struct blkio *b)
 		CHECK_EQ(io_discard(q, 0, BLOCK, 0), -ENOTSUP);
 		CHECK_EQ(io_zeroes(q, 0, BLOCK, BLKIO_REQ_NO_FALLBACK), -ENOTSUP);
 	}
-	free(buf);
+	buffer_free(buf);
 }
 
 static void refuse_poll_queues(struct blkio *b)

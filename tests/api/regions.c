@@ -158,7 +158,7 @@ static void unknown_regions_are_ignored(struct device *d)
 	blkio_unmap_mem_region(b, &r);
 	blkio_free_mem_region(b, &r);
 	blkio_free_mem_region(b, &r);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -291,7 +291,7 @@ static void churn(struct device *d, const char *prop, const char *value)
 	__atomic_store_n(&reader.stop, true, __ATOMIC_RELAXED);
 	CHECK_EQ(pthread_join(thread, NULL), 0);
 	printf("%u reads meanwhile\n", reader.reads);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -71,7 +71,7 @@ static void partial_result_survives_timeout(struct device *d)
 	slow_release(s);
 	CHECK_EQ(io_finish(q, &slow), 0);
 	slow_free(s);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -45,7 +45,7 @@ static void write_zeroes(struct device *d)
 		check_hole(q, buf, BLOCK, AREA);
 		blkio_destroy(&b);
 	}
-	free(buf);
+	buffer_free(buf);
 }
 
 /* The device does it itself or says that it cannot; both are fine, other errors are not. */
@@ -64,7 +64,7 @@ static void without_fallback(struct device *d)
 	}
 	ret = io_zeroes(q, BLOCK, AREA, BLKIO_REQ_NO_FALLBACK | BLKIO_REQ_NO_UNMAP);
 	CHECK(ret == 0 || ret == -ENOTSUP);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -82,7 +82,7 @@ static void allocation(struct device *d)
 	CHECK_EQ(io_zeroes(q, AREA, AREA, 0), 0);
 	CHECK_EQ(io_flush(q, 0), 0);
 	CHECK(device_allocated(d) <= full - AREA);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -100,7 +100,7 @@ static void discard(struct device *d)
 	check_pattern(buf, 0, 2 * AREA, 1);
 	check_pattern(buf + 3 * AREA, 3 * AREA, AREA, 1);
 	CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
@@ -166,7 +166,7 @@ static void many_in_flight(struct device *d)
 			check_all(buf + i * BLOCK, BLOCK, 0);
 		check_pattern(buf + N * BLOCK, N * BLOCK, DEVICE_SIZE - N * BLOCK, 1);
 	}
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 

@@ -80,6 +80,12 @@ void *buffer(size_t len)
 	return buf;
 }
 
+void buffer_free(void *buf)
+{
+	if (!arena_owns(buf))
+		free(buf);
+}
+
 /* Any mixing function does; a word must not equal its neighbours, nor itself under another seed. */
 static uint8_t byte_at(uint64_t position, uint32_t seed)
 {

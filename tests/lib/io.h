@@ -32,8 +32,9 @@ const char *io_msg(void); /* "" when there was none */
 			     text);                                                                \
 	} while (0)
 
-/* Page-aligned, of any length; freed with free(). */
+/* Page-aligned, of any length, and where the device under test can reach it. */
 void *buffer(size_t len);
+void buffer_free(void *buf);
 /* Bytes that depend on seed and on the position on the device. */
 void pattern(void *buf, uint64_t start, size_t len, uint32_t seed);
 void check_pattern(const void *buf, uint64_t start, size_t len, uint32_t seed);
