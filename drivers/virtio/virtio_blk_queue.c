@@ -235,17 +235,24 @@ static void reap_ring(struct virtio_queue *q)
 	uint16_t id;
 	int ret;
 
-	while ((ret = virtq_get(&q->vq, &id, &written)) > 0) {
-		struct virtio_inflight f = q->inflight[id];
-		uint8_t status = VIRTQ_LOAD(q->slots[id].status);
+	do {
+		struct virtio_inflight *f;
+		struct bk_req *r;
+		uint8_t status;
 
-		if (unlikely(f.req->special))
+		ret = virtq_get(&q->vq, &id, &written);
+		if (ret <= 0)
+			break;
+		f = &q->inflight[id];
+		r = f->req;
+		status = VIRTQ_LOAD(q->slots[id].status);
+		if (unlikely(r->special))
 			put_table(q, id);
-		if (likely(status == VIRTIO_BLK_S_OK && written <= f.writable))
-			bk_complete(&q->q, f.req, f.result);
+		if (likely(status == VIRTIO_BLK_S_OK && written <= f->writable))
+			bk_complete(&q->q, r, f->result);
 		else
-			finish_odd(q, &f, status, written);
-	}
+			finish_odd(q, f, status, written);
+	} while (virtq_may_have_more(&q->vq));
 	if (unlikely(ret < 0))
 		virtio_fail(q->v, "the device broke the rules of the virtqueue");
 }

@@ -266,4 +266,10 @@ static inline int virtq_get(struct virtq *vq, uint16_t *id, uint32_t *len)
 	return 1;
 }
 
+/* After a get: whether another is worthwhile without waiting for the device to do more. */
+static inline bool virtq_may_have_more(const struct virtq *vq)
+{
+	return vq->packed || vq->used_pos != vq->used_seen;
+}
+
 #endif
