@@ -55,8 +55,8 @@ static inline void use_buffer(struct nvme_iou_queue *q, struct bk_req *r, const 
 static inline void set_segment(struct nvme_iou_queue *q, struct bk_req *r, const struct iovec *v,
 			       struct io_uring_sqe *sqe)
 {
-	nvme_iou_set_data(q->d, nvme_iou_cmd(sqe), v->iov_base, v->iov_len,
-			  v->iov_len >> q->d->ns.block_shift);
+	nvme_iou_set_data(nvme_iou_cmd(sqe), v->iov_base, v->iov_len);
+	nvme_iou_set_metadata(q->d, nvme_iou_cmd(sqe), v->iov_len >> q->d->ns.block_shift);
 	if (q->u.use_buffers)
 		use_buffer(q, r, v, sqe);
 }
@@ -82,8 +82,8 @@ static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, struct io_u
 		return;
 	}
 	sqe->cmd_op = NVME_URING_CMD_IO_VEC;
-	nvme_iou_set_data(q->d, nvme_iou_cmd(sqe), r->iov, r->iovcnt,
-			  r->len >> q->d->ns.block_shift);
+	nvme_iou_set_data(nvme_iou_cmd(sqe), r->iov, r->iovcnt);
+	nvme_iou_set_metadata(q->d, nvme_iou_cmd(sqe), r->len >> q->d->ns.block_shift);
 }
 
 static struct report *get_report(struct nvme_iou_queue *q)
@@ -134,7 +134,7 @@ static void submit_report(struct nvme_iou_queue *q, struct bk_req *r)
 	r->priv[1] = len;
 	cmd = nvme_iou_prep(sqe, q->u.fd, q->u.sqe_flags, r);
 	nvme_prep_report(&q->d->ns, r->start, len, cmd);
-	nvme_iou_set_data(q->d, cmd, rep->data, len, 0);
+	nvme_iou_set_data(cmd, rep->data, len);
 }
 
 static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
@@ -154,7 +154,7 @@ static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
 		set_segments(q, r, sqe);
 	} else if (r->op == BK_DISCARD) {
 		*range = nvme_discard_range(&q->d->ns, r);
-		nvme_iou_set_data(q->d, cmd, range, sizeof(*range), 0);
+		nvme_iou_set_data(cmd, range, sizeof(*range));
 	}
 }
 

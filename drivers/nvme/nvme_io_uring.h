@@ -71,21 +71,26 @@ static inline struct nvme_cmd *nvme_iou_prep(struct io_uring_sqe *sqe, int fd, u
 	return nvme_iou_cmd(sqe);
 }
 
-/*
- * The data of the command. Those that read or write blocks, nr_blocks of them, also transfer
- * metadata where the namespace has it.
- */
-static inline void nvme_iou_set_data(const struct nvme_iou_dev *d, struct nvme_cmd *cmd,
-				     const void *addr, uint32_t len, uint32_t nr_blocks)
+static inline void nvme_iou_set_data(struct nvme_cmd *cmd, const void *addr, uint32_t len)
 {
-	struct nvme_iou_data data = { .addr = (uintptr_t)addr, .data_len = len };
+	const struct nvme_iou_data data = { .addr = (uintptr_t)addr, .data_len = len };
 
-	if (unlikely(d->ns.metadata_size && nr_blocks)) {
-		cmd->mptr = (uintptr_t)(cmd->opcode == nvme_cmd_read ? d->metadata_sink
-								     : d->metadata_zeroes);
-		data.metadata_len = nr_blocks * d->ns.metadata_size;
-	}
 	memcpy(cmd->dptr, &data, sizeof(data));
+}
+
+/* Where the namespace has metadata, next: what comes with the data of so many blocks. */
+static inline void nvme_iou_set_metadata(const struct nvme_iou_dev *d, struct nvme_cmd *cmd,
+					 uint64_t nr_blocks)
+{
+	struct nvme_iou_data data;
+
+	if (likely(!d->ns.metadata_size))
+		return;
+	memcpy(&data, cmd->dptr, sizeof(data));
+	data.metadata_len = (uint32_t)nr_blocks * d->ns.metadata_size;
+	memcpy(cmd->dptr, &data, sizeof(data));
+	cmd->mptr =
+	    (uintptr_t)(cmd->opcode == nvme_cmd_read ? d->metadata_sink : d->metadata_zeroes);
 }
 
 #endif

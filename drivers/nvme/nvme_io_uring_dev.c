@@ -236,7 +236,8 @@ static bool ring_polls(const struct nvme_iou_dev *d, int fd, void *buf)
 	sqe = uring_get_sqe(&ring);
 	cmd = nvme_iou_prep(sqe, fd, 0, NULL);
 	nvme_prep(&d->ns, &r, cmd);
-	nvme_iou_set_data(d, cmd, buf, r.len, 1);
+	nvme_iou_set_data(cmd, buf, r.len);
+	nvme_iou_set_metadata(d, cmd, 1);
 	while (!uring_ready(&ring) && uring_enter(&ring, 1, NULL) == 0)
 		continue;
 	if (uring_ready(&ring)) {
