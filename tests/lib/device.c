@@ -113,6 +113,19 @@ static void make_vhost_user(struct device *d)
 	strcpy(d->path, d->server.socket);
 }
 
+/* The block device of an NVMe namespace of just the right size, in the test VM. */
+static void make_nvme(struct device *d)
+{
+	uint64_t range[2] = { 0, DEVICE_SIZE };
+	int fd;
+
+	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
+	strcpy(d->storage, d->path);
+	fd = (int)SYS(open(d->path, O_RDWR | O_CLOEXEC));
+	SYS(ioctl(fd, BLKZEROOUT, range));
+	close(fd);
+}
+
 #define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 #define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 
@@ -130,6 +143,8 @@ const struct target targets[] = {
 	{ "loop-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 512 },
 	{ "loop4k-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
 	{ "vhost-user", "virtio-blk-vhost-user", VHOST_USER_TRAITS, make_vhost_user, 512 },
+	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
+	  512, "TEST_NVME" },
 	{ 0 },
 };
 

@@ -41,6 +41,7 @@ struct target {
 	/* Make the scratch device, DEVICE_SIZE bytes of zeroes; skips when it cannot. */
 	void (*make)(struct device *d);
 	unsigned block_size; /* of a T_BLOCK target */
+	const char *env;     /* not NULL: only where this names the device to use */
 };
 
 struct device {

@@ -294,7 +294,8 @@ static void report(const struct test *t, const struct target *target, struct out
 
 static bool suits(const struct test *t, const struct target *target)
 {
-	return (target->traits & t->traits) == t->traits && !(target->traits & t->without);
+	return (target->traits & t->traits) == t->traits && !(target->traits & t->without) &&
+	       (!target->env || getenv(target->env));
 }
 
 static unsigned runs_of(const struct test *t, const char *only_target)
@@ -374,7 +375,7 @@ static void help(const char *program)
 {
 	printf("Usage: %s [--target NAME] [--list] [CASE...]\n"
 	       "Runs test cases, all by default, and prints TAP.\n"
-	       "  --target NAME  only on this target:",
+	       "  --target NAME  only on this target (or in the variable TEST_TARGET):",
 	       program);
 	for (const struct target *g = targets; g->name; g++)
 		printf(" %s", g->name);
@@ -400,7 +401,7 @@ int test_main(int argc, char **argv, const struct test *tests, size_t nr_tests)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *only_target = NULL;
+	const char *only_target = getenv("TEST_TARGET");
 	struct totals sum = { 0 };
 	unsigned plan = 0;
 	int opt;
