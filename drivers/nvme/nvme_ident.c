@@ -235,13 +235,15 @@ static int parse_csi(const union identify_data *data)
 	size_t at = 0;
 
 	while (at + sizeof(struct nvme_ns_id_desc) < sizeof(*data)) {
-		const struct nvme_ns_id_desc *d = (const void *)&data->raw[at];
+		/* Bytes: the device chooses the lengths, so nothing need be aligned. */
+		const uint8_t *d = &data->raw[at];
+		uint8_t len = d[offsetof(struct nvme_ns_id_desc, nidl)];
 
-		if (!d->nidl)
+		if (!len)
 			break;
-		if (d->nidt == NVME_NIDT_CSI)
-			return d->nid[0];
-		at += sizeof(*d) + d->nidl;
+		if (d[offsetof(struct nvme_ns_id_desc, nidt)] == NVME_NIDT_CSI)
+			return d[offsetof(struct nvme_ns_id_desc, nid)];
+		at += sizeof(struct nvme_ns_id_desc) + len;
 	}
 	return -1;
 }

@@ -163,8 +163,10 @@ static void report_command(struct device *d)
 
 /* ---- Zone reports ------------------------------------------------------------------------- */
 
+/* struct nvme_zone_report with its descriptors */
 struct report {
-	struct nvme_zone_report head;
+	uint64_t nr_zones;
+	uint8_t reserved[56];
 	struct nvme_zns_desc zone[3];
 };
 
@@ -172,7 +174,7 @@ struct report {
 static struct report report(void)
 {
 	return (struct report){
-		.head.nr_zones = htole64(3),
+		.nr_zones = htole64(3),
 		.zone = {
 			{ .zt = 2, .zs = 0x20, .za = NVME_ZNS_ZA_RZR, .zcap = htole64(1000),
 			  .zslba = htole64(61 * 1024), .wp = htole64(61 * 1024 + 5) },
@@ -225,13 +227,13 @@ static void parse_report(struct device *d)
 	CHECK_EQ(parse(&rep, sizeof(rep), z, 3), 3);
 	CHECK_MEM(z, want, sizeof(want));
 	/* Whatever it claims, no more than there is room for and than was asked for. */
-	rep.head.nr_zones = htole64(UINT64_MAX);
+	rep.nr_zones = htole64(UINT64_MAX);
 	CHECK_EQ(parse(&rep, sizeof(rep), z, 3), 3);
 	CHECK_EQ(parse(&rep, sizeof(rep), z, 2), 2);
 	CHECK_EQ(z[2].start, 0xeeeeeeeeeeeeeeee);
 	CHECK_EQ(parse(&rep, nvme_report_len(1), z, 3), 1);
 	CHECK_EQ(parse(&rep, nvme_report_len(0), z, 3), 0);
-	rep.head.nr_zones = 0;
+	rep.nr_zones = 0;
 	CHECK_EQ(parse(&rep, sizeof(rep), z, 3), 0);
 }
 
