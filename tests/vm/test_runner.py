@@ -111,7 +111,7 @@ class TroubleTest(unittest.TestCase):
         self.assertEqual(result.returncode, 125)
         self.assertIn("RIP=", result.stderr)
         self.assertEqual(result.stderr.count("the boot hung; trying once more"), 1)
-        self.assertIn("did not start: not up after 0 s", result.stderr)
+        self.assertIn("did not start: not up after 1 s", result.stderr)
 
     def test_profile_that_cannot_be_set_up(self) -> None:
         result = vm("--profile", "vdpa", "--append", "module_blacklist=vhost_vdpa", "true")
@@ -123,6 +123,19 @@ class TroubleTest(unittest.TestCase):
         result = vm("sh", "-c", "sleep 300 & echo started")
         self.assertEqual((result.stdout, result.returncode), ("started\n", 0))
         self.assertLess(time.monotonic() - start, 30)
+
+
+class MachineTest(unittest.TestCase):
+    def test_options_change_the_machine(self) -> None:
+        result = vm("--cpus", "1", "--memory", "512M", "--append", "test.of=append",
+                    "--qemu", "-device virtio-rng-pci,id=extra",
+                    "sh", "-c", "nproc; grep MemTotal /proc/meminfo; cat /proc/cmdline; "
+                    "grep -l 0x1005 /sys/bus/pci/devices/*/device")  # virtio-rng
+        cpus, memory, rest = result.stdout.split("\n", 2)
+        self.assertEqual(cpus, "1")
+        self.assertLess(int(memory.split()[1]), 512 * 1024)
+        self.assertIn("test.of=append", rest)
+        self.assertIn("/sys/bus/pci/devices/", rest)
 
 
 class UsageTest(unittest.TestCase):

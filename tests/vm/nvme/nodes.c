@@ -4,6 +4,7 @@
 #include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../lib/sys.h"
@@ -185,6 +186,20 @@ static void privileges_are_dropped(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* ---- Older kernels ------------------------------------------------------------------------ */
+
+static void without_large_entries(struct device *d)
+{
+	struct blkio *b;
+
+	(void)d;
+	forbid_syscall(SYS_io_uring_setup, EINVAL);
+	b = ns_connect();
+	CHECK(!get_bool(b, "supports-poll-queues"));
+	CHECK_ERR(blkio_start(b), ENOSYS, "Linux 5.19");
+	blkio_destroy(&b);
+}
+
 static const struct test tests[] = {
 	{ "good paths", good_paths },
 	{ "other nodes", other_nodes },
@@ -194,5 +209,6 @@ static const struct test tests[] = {
 	{ "nobody opens", nobody_opens },
 	{ "nobody is given the fd", nobody_is_given_the_fd },
 	{ "privileges are dropped", privileges_are_dropped },
+	{ "without large entries", without_large_entries },
 };
 TEST_MAIN(tests)

@@ -70,7 +70,7 @@ class Machine:
         deadline = self.started + seconds
         message = self._control_line(deadline)
         if message is None:
-            raise BootFailed(f"not up after {seconds:.0f} s", hung=True)
+            raise BootFailed(f"not up after {seconds:g} s", hung=True)
         if message != "ready":
             raise BootFailed(message or "QEMU ended: " + self.qemu_errors(), hung=False)
         self.boot_seconds = time.monotonic() - self.started

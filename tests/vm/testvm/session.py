@@ -109,9 +109,10 @@ def run(config: Config) -> int:
         for number, accel in enumerate(attempts, 1):
             last = number == len(attempts)
             kvm_trial = accel == "kvm" and config.accel == "auto"
+            # The machine may just be slow: more patience the second time.
+            patience = _KVM_BOOT_SECONDS if kvm_trial else config.boot_timeout * (1 + last)
             try:
-                return _attempt(config, accel, work,
-                                _KVM_BOOT_SECONDS if kvm_trial else config.boot_timeout, deadline)
+                return _attempt(config, accel, work, patience, deadline)
             except BootFailed as error:
                 if kvm_trial and not last:
                     say("KVM boots no guest here (remembered until the host reboots); using TCG")

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A virtio-blk device of the test VM, through the driver that TEST_DRIVER names: what needs a real
+ * device, IOMMU or a second process and so is not in the API tests. TEST_PATH names the device.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "sys.h"
+#include "test.h"
+
+#define MIB ((size_t)1 << 20)
+
+static const char *env(const char *name)
+{
+	const char *value = getenv(name);
+
+	if (!value || !*value)
+		FAIL("set %s", name);
+	return value;
+}
+
+static struct blkio *create(const char *path)
+{
+	struct blkio *b;
+
+	CHECK_OK(blkio_create(env("TEST_DRIVER"), &b));
+	CHECK_OK(blkio_set_str(b, "path", path));
+	return b;
+}
+
+static struct blkio *start(int queues, int poll_queues)
+{
+	struct blkio *b = create(env("TEST_PATH"));
+
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_set_int(b, "num-queues", queues));
+	CHECK_OK(blkio_set_int(b, "num-poll-queues", poll_queues));
+	CHECK_OK(blkio_start(b));
+	return b;
+}
+
+static struct blkio_mem_region map(struct blkio *b, size_t len)
+{
+	struct blkio_mem_region r;
+
+	CHECK_OK(blkio_alloc_mem_region(b, &r, len));
+	CHECK_OK(blkio_map_mem_region(b, &r));
+	return r;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+/* Write from one region and read into the next, all around. */
+static void many_regions(struct device *d)
+{
+	enum { N = 64 };
+	struct blkio *b = start(1, 0);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	struct blkio_mem_region r[N];
+
+	(void)d;
+	for (int i = 0; i < N; i++)
+		r[i] = map(b, (1 + i % 3) * 64 * 1024);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			char *to = (char *)r[(i + 1) % N].addr + 8192;
+
+			pattern((char *)r[i].addr + 4096, i * 4096, 4096, 1 + round);
+			CHECK_EQ(io_write(q, i * 4096, (char *)r[i].addr + 4096, 4096, 0), 0);
+			CHECK_EQ(io_read(q, i * 4096, to, 4096, 0), 0);
+			check_pattern(to, i * 4096, 4096, 1 + round);
+		}
+		/* Every other one goes and comes back as another. */
+		for (int i = 0; i < N && !round; i += 2) {
+			blkio_free_mem_region(b, &r[i]);
+			r[i] = map(b, 128 * 1024);
+		}
+	}
+	blkio_destroy(&b);
+}
+
+/* At its first and last page, and across what an IOMMU maps at a time. */
+static void large_region(struct device *d)
+{
+	size_t len = strtoull(env("TEST_LARGE_REGION"), NULL, 0) * MIB, at;
+	struct blkio *b = start(1, 0);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	struct blkio_mem_region r = map(b, len);
+	char *mem = r.addr;
+
+	(void)d;
+	for (at = 0; at <= len - MIB; at += len / 8 - 4096) {
+		pattern(mem + at, at % (64 * MIB), 4096, 3);
+		CHECK_EQ(io_write(q, at % (64 * MIB), mem + at, 4096, 0), 0);
+		memset(mem + at, 0, 4096);
+		CHECK_EQ(io_read(q, at % (64 * MIB), mem + at, 4096, 0), 0);
+		check_pattern(mem + at, at % (64 * MIB), 4096, 3);
+	}
+	pattern(mem + len - 4096, 0, 4096, 4);
+	CHECK_EQ(io_write(q, 0, mem + len - 4096, 4096, 0), 0);
+	CHECK_EQ(io_read(q, 0, mem, 4096, 0), 0);
+	check_pattern(mem, 0, 4096, 4);
+	blkio_unmap_mem_region(b, &r);
+	CHECK_IO_ERR(io_read(q, 0, mem, 4096, 0), EINVAL, "not in a mapped memory region");
+	blkio_destroy(&b);
+}
+
+static void *map_and_unmap(void *arg)
+{
+	struct blkio *b = arg;
+
+	for (int i = 0; i < 100; i++) {
+		struct blkio_mem_region r = map(b, (1 + i % 7) * 256 * 1024);
+
+		blkio_free_mem_region(b, &r);
+	}
+	return NULL;
+}
+
+static void mapping_during_io(struct device *d)
+{
+	struct blkio *b = start(1, 0);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	struct blkio_mem_region r = map(b, MIB);
+	char *mem = r.addr;
+	pthread_t thread;
+
+	(void)d;
+	/* libvduse, which serves it, drops all mappings of requests in flight at every change. */
+	if (getenv("TEST_KEEPS_NO_MAPPINGS"))
+		SKIP("a VDUSE server cannot serve requests while mappings change");
+	CHECK_EQ(pthread_create(&thread, NULL, map_and_unmap, b), 0);
+	for (int i = 0; i < 400; i++) {
+		uint64_t at = (uint64_t)(i % 16) * 4096;
+
+		pattern(mem, at, 4096, 5 + i);
+		CHECK_EQ(io_write(q, at, mem, 4096, 0), 0);
+		CHECK_EQ(io_read(q, at, mem + 8192, 4096, 0), 0);
+		check_pattern(mem + 8192, at, 4096, 5 + i);
+	}
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	blkio_destroy(&b);
+}
+
+/* ---- Beginning and end -------------------------------------------------------------------- */
+
+/* Interrupts, kicks and addresses are set up anew each time. */
+static void again_and_again(struct device *d)
+{
+	(void)d;
+	for (int i = 0; i < 10; i++) {
+		struct blkio *b = start(i % 2 == 0, i % 2);
+		struct blkioq *q = i % 2 ? blkio_get_poll_queue(b, 0) : blkio_get_queue(b, 0);
+		struct blkio_mem_region r = map(b, 65536);
+
+		pattern(r.addr, 0, 65536, 10 + i);
+		for (size_t at = 0; at < 65536; at += 4096)
+			CHECK_EQ(io_write(q, at, (char *)r.addr + at, 4096, 0), 0);
+		memset(r.addr, 0, 65536);
+		for (size_t at = 0; at < 65536; at += 4096)
+			CHECK_EQ(io_read(q, at, (char *)r.addr + at, 4096, 0), 0);
+		check_pattern(r.addr, 0, 65536, 10 + i);
+		blkio_destroy(&b);
+	}
+}
+
+static void destroyed_with_requests_in_flight(struct device *d)
+{
+	(void)d;
+	for (int i = 0; i < 5; i++) {
+		struct blkio *b = start(1, 0);
+		struct blkioq *q = blkio_get_queue(b, 0);
+		struct blkio_mem_region r = map(b, MIB);
+
+		for (size_t at = 0; at < MIB; at += 4096)
+			blkioq_read(q, at, (char *)r.addr + at, 4096, NULL, 0);
+		CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
+		blkio_destroy(&b);
+	}
+}
+
+/* The device was told of queues already: it is reset, and told again. */
+static void failed_start_then_another(struct device *d)
+{
+	struct blkio *b = create(env("TEST_PATH"));
+	struct blkio_mem_region r;
+	int fds[256], n = 0;
+
+	(void)d;
+	CHECK_OK(blkio_connect(b));
+	allow_more_fds(4); /* for the memory of queues, the config fd, ... but not for all */
+	CHECK_ERR(blkio_start(b), EMFILE);
+	while ((fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n++;
+	CHECK_ERR(blkio_start(b), EMFILE);
+	while (n)
+		close(fds[--n]);
+	allow_more_fds(20);
+	CHECK_OK(blkio_start(b));
+	r = map(b, 4096);
+	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, r.addr, 4096, 0), 0);
+	blkio_destroy(&b);
+}
+
+/* ---- Who may, and who may not ------------------------------------------------------------- */
+
+static void two_processes(struct device *d)
+{
+	struct blkio *b = start(1, 0), *second = create(env("TEST_PATH"));
+
+	(void)d;
+	CHECK_ERR(blkio_connect(second), EBUSY, "open elsewhere", "fuser");
+	blkio_destroy(&b);
+	CHECK_OK(blkio_connect(second));
+	blkio_destroy(&second);
+}
+
+static void connect_fails(const char *path, int errnum, const char *text)
+{
+	struct blkio *b = create(path);
+
+	CHECK_ERR(blkio_connect(b), errnum, text);
+	blkio_destroy(&b);
+}
+
+static void wrong_paths(struct device *d)
+{
+	char fifo[4200], file[4200];
+	bool pci = strstr(env("TEST_DRIVER"), "pci");
+	int strange = pci ? EINVAL : ENOTTY;
+
+	(void)d;
+	snprintf(fifo, sizeof(fifo), "%s/fifo", test_dir());
+	snprintf(file, sizeof(file), "%s/file", test_dir());
+	SYS(mkfifo(fifo, 0600));
+	SYS(mknod(file, S_IFREG | 0600, 0));
+	connect_fails("/nowhere", ENOENT, "/nowhere");
+	connect_fails("/dev/null", strange, "/dev/null");
+	connect_fails(fifo, strange, "fifo");
+	connect_fails(file, strange, "file");
+	connect_fails("/sys/bus/pci/devices", pci ? EINVAL : EISDIR, "/sys/bus/pci/devices");
+	if (pci) {
+		connect_fails("0000:ff:1f.7", ENOENT, "0000:ff:1f.7");
+		connect_fails("ff:1f.8", EINVAL, "ff:1f.8");
+		connect_fails("0000:00:00.0", ENODEV, "not to vfio-pci");
+		connect_fails(env("VM_VFIO_NVME"), ENODEV, "no virtio block device");
+	}
+}
+
+static void no_permission(struct device *d)
+{
+	(void)d;
+	drop_privileges();
+	connect_fails(env("TEST_PATH"), EACCES, "ermission denied");
+}
+
+static const struct test tests[] = {
+	{ "64 memory regions", many_regions, .timeout = 60 },
+	{ "a large memory region", large_region, .timeout = 120 },
+	{ "mapping and unmapping during I/O", mapping_during_io, .timeout = 60 },
+	{ "started again and again", again_and_again, .timeout = 60 },
+	{ "destroyed with requests in flight", destroyed_with_requests_in_flight, .timeout = 60 },
+	{ "a failed start, then another", failed_start_then_another },
+	{ "two processes", two_processes },
+	{ "wrong paths", wrong_paths },
+	{ "no permission", no_permission },
+};
+
+TEST_MAIN(tests)
