@@ -118,6 +118,9 @@ static int setup_patiently(struct uring *u, struct io_uring_params *p)
 
 static int setup_error(int err, const struct uring_config *c)
 {
+	if (err == EINVAL && c->big)
+		return bk_err(ENOSYS, "this kernel's io_uring has no large entries, which "
+				      "passthrough commands need: Linux 5.19");
 	switch (err) {
 	case ENOSYS:
 		return bk_err(err, "this kernel has no io_uring, or a sandbox hides it");
