@@ -91,9 +91,9 @@ def _test_build(build: Build, suites: tuple[str, ...], jobs: int) -> list[Result
     return results
 
 
-def _set_up() -> int:
-    return subprocess.run([ROOT / "scripts" / "setup"], check=False,
-                          stdin=subprocess.DEVNULL).returncode
+def _set_up(*options: str) -> bool:
+    command = [str(ROOT / "scripts" / "setup"), *options]
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
 def main(argv: list[str]) -> int:
@@ -106,9 +106,12 @@ def main(argv: list[str]) -> int:
     if not chosen:
         _say(f"test: no build runs suite {', '.join(args.suite)}")
         return 2
-    if not args.no_setup and _set_up():
+    if not args.no_setup and not _set_up():
         _say("test: scripts/setup failed (see above); --no-setup tries without")
         return 1
+    with_vm = any(suites == () or "vm" in suites for _, suites in chosen)
+    if not args.no_setup and with_vm and not _set_up("--vm"):
+        _say("test: no test VM (see above): its tests will be skipped")
     if args.list:
         for build, suites in chosen:
             compile_build(build, args.jobs)
