@@ -190,6 +190,138 @@ static int vu_read_config(struct virtio_blk *v, void *buf, size_t len)
 	return 0;
 }
 
+/* ---- Queues ------------------------------------------------------------------------------- */
+
+static int set_vring(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
+		     unsigned num)
+{
+	struct vu_msg m = { .request = request, .size = sizeof(m.vring_state) };
+
+	m.vring_state.index = index;
+	m.vring_state.num = num;
+	return vu_tell(d, &m, what, NULL, 0);
+}
+
+static int set_vring_fd(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
+			int fd)
+{
+	struct vu_msg m = { .request = request, .size = sizeof(m.u64), .u64 = index };
+
+	return vu_tell(d, &m, what, &fd, 1);
+}
+
+static int set_vring_addr(struct vu_dev *d, const struct virtio_vring *r)
+{
+	struct vu_msg m = { .request = VU_SET_VRING_ADDR, .size = sizeof(m.vring_addr) };
+
+	m.vring_addr.index = r->index;
+	m.vring_addr.desc = (uintptr_t)r->desc;
+	m.vring_addr.avail = (uintptr_t)r->driver;
+	m.vring_addr.used = (uintptr_t)r->device;
+	return vu_tell(d, &m, "SET_VRING_ADDR", NULL, 0);
+}
+
+static int set_up_vring(struct vu_dev *d, const struct virtio_queue *q)
+{
+	const struct virtio_vring *r = &q->vring;
+	int ret = set_vring(d, VU_SET_VRING_NUM, "SET_VRING_NUM", r->index, r->size);
+
+	if (!ret)
+		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index, r->base);
+	if (!ret)
+		ret = set_vring_addr(d, r);
+	if (!ret)
+		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", r->index, r->call_fd);
+	if (!ret)
+		ret = set_vring_fd(d, VU_SET_VRING_KICK, "SET_VRING_KICK", r->index, q->kick.fd);
+	return ret;
+}
+
+static int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
+{
+	int ret;
+
+	q->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (q->kick.fd < 0)
+		return bk_err(errno, "cannot create queue %d: eventfd: %m", q->q.index);
+	q->vring.base = virtio_vring_base(q);
+	ret = set_up_vring(to_vu(v), q);
+	if (ret < 0)
+		close(q->kick.fd);
+	return ret;
+}
+
+static int vu_queue_set_call(struct virtio_blk *v, struct virtio_queue *q)
+{
+	return set_vring_fd(to_vu(v), VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
+			    q->vring.call_fd);
+}
+
+/* Afterwards the server has finished what it took from the ring, and takes no more. */
+static int stop_vring(struct vu_dev *d, struct virtio_queue *q)
+{
+	struct vu_msg m = { .request = VU_GET_VRING_BASE, .size = sizeof(m.vring_state) };
+	int ret;
+
+	m.vring_state.index = q->vring.index;
+	ret = vu_ask(d, &m, "GET_VRING_BASE", sizeof(m.vring_state));
+	q->vring.base = m.vring_state.num;
+	return ret;
+}
+
+static int enable_vring(struct vu_dev *d, unsigned index)
+{
+	return set_vring(d, VU_SET_VRING_ENABLE, "SET_VRING_ENABLE", index, 1);
+}
+
+static int pause_vrings(struct vu_dev *d)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX && !ret; i++) {
+		if (d->v.queues[i])
+			ret = stop_vring(d, d->v.queues[i]);
+	}
+	return ret;
+}
+
+static int resume_vrings(struct vu_dev *d)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX && !ret; i++) {
+		const struct virtio_queue *q = d->v.queues[i];
+
+		if (!q)
+			continue;
+		ret = set_up_vring(d, q);
+		if (!ret)
+			ret = enable_vring(d, i);
+		eventfd_write(q->kick.fd, 1); /* for what was added meanwhile */
+	}
+	return ret;
+}
+
+static void vu_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
+{
+	stop_vring(to_vu(v), q);
+	close(q->kick.fd);
+}
+
+static int vu_run(struct virtio_blk *v)
+{
+	struct vu_dev *d = to_vu(v);
+	int ret = 0;
+
+	for (int i = 0; i < v->b.num_queues + v->b.num_poll_queues && !ret; i++)
+		ret = enable_vring(d, i);
+	/* Answers to what we ask are not for the watching thread: it looks for the end only. */
+	v->watched[WATCH_SOCKET] = (struct pollfd){ .fd = d->sock, .events = POLLRDHUP };
+	v->watched[WATCH_BACKEND] = (struct pollfd){ .fd = d->backend, .events = POLLIN };
+	v->nr_watched = 2;
+	return ret;
+}
+
 /* ---- Memory ------------------------------------------------------------------------------- */
 
 static struct vu_region to_region(const struct bk_region *region, int64_t fd_offset)
@@ -202,15 +334,23 @@ static struct vu_region to_region(const struct bk_region *region, int64_t fd_off
 	};
 }
 
+/*
+ * The server maps everything anew, at addresses that differ: no ring may be in use meanwhile. Other
+ * threads go on adding to theirs.
+ */
 static int send_table(struct vu_dev *d)
 {
 	struct vu_msg m = { .request = VU_SET_MEM_TABLE };
+	int ret = pause_vrings(d);
 
+	if (ret < 0)
+		return ret;
 	m.mem_table.n = d->table.n;
 	memcpy(m.mem_table.region, d->table.region, d->table.n * sizeof(struct vu_region));
 	m.size = offsetof(struct vu_msg, mem_table.region) - VU_HEADER_LEN +
 		 d->table.n * sizeof(struct vu_region);
-	return vu_tell(d, &m, "SET_MEM_TABLE", d->table.fd, d->table.n);
+	ret = vu_tell(d, &m, "SET_MEM_TABLE", d->table.fd, d->table.n);
+	return ret < 0 ? ret : resume_vrings(d);
 }
 
 static int add_to_table(struct vu_dev *d, const struct vu_region *region, int fd)
@@ -269,96 +409,6 @@ static void vu_unmap(struct blkio *b, const struct bk_region *region)
 		vu_tell(d, &m, "REM_MEM_REG", NULL, 0);
 	else
 		remove_from_table(d, region->addr);
-}
-
-/* ---- Queues ------------------------------------------------------------------------------- */
-
-static int set_vring(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-		     unsigned num)
-{
-	struct vu_msg m = { .request = request, .size = sizeof(m.vring_state) };
-
-	m.vring_state.index = index;
-	m.vring_state.num = num;
-	return vu_tell(d, &m, what, NULL, 0);
-}
-
-static int set_vring_fd(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-			int fd)
-{
-	struct vu_msg m = { .request = request, .size = sizeof(m.u64), .u64 = index };
-
-	return vu_tell(d, &m, what, &fd, 1);
-}
-
-static int set_vring_addr(struct vu_dev *d, const struct virtio_vring *r)
-{
-	struct vu_msg m = { .request = VU_SET_VRING_ADDR, .size = sizeof(m.vring_addr) };
-
-	m.vring_addr.index = r->index;
-	m.vring_addr.desc = (uintptr_t)r->desc;
-	m.vring_addr.avail = (uintptr_t)r->driver;
-	m.vring_addr.used = (uintptr_t)r->device;
-	return vu_tell(d, &m, "SET_VRING_ADDR", NULL, 0);
-}
-
-static int set_up_vring(struct vu_dev *d, const struct virtio_queue *q)
-{
-	const struct virtio_vring *r = &q->vring;
-	int ret = set_vring(d, VU_SET_VRING_NUM, "SET_VRING_NUM", r->index, r->size);
-
-	if (!ret)
-		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index,
-				virtio_vring_base(q));
-	if (!ret)
-		ret = set_vring_addr(d, r);
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", r->index, r->call_fd);
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_KICK, "SET_VRING_KICK", r->index, q->kick.fd);
-	return ret;
-}
-
-static int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
-{
-	int ret;
-
-	q->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (q->kick.fd < 0)
-		return bk_err(errno, "cannot create queue %d: eventfd: %m", q->q.index);
-	ret = set_up_vring(to_vu(v), q);
-	if (ret < 0)
-		close(q->kick.fd);
-	return ret;
-}
-
-static int vu_queue_set_call(struct virtio_blk *v, struct virtio_queue *q)
-{
-	return set_vring_fd(to_vu(v), VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
-			    q->vring.call_fd);
-}
-
-static void vu_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
-{
-	struct vu_msg m = { .request = VU_GET_VRING_BASE, .size = sizeof(m.vring_state) };
-
-	m.vring_state.index = q->vring.index;
-	vu_ask(to_vu(v), &m, "GET_VRING_BASE", sizeof(m.vring_state));
-	close(q->kick.fd);
-}
-
-static int vu_run(struct virtio_blk *v)
-{
-	struct vu_dev *d = to_vu(v);
-	int ret = 0;
-
-	for (int i = 0; i < v->b.num_queues + v->b.num_poll_queues && !ret; i++)
-		ret = set_vring(d, VU_SET_VRING_ENABLE, "SET_VRING_ENABLE", i, 1);
-	/* Answers to what we ask are not for the watching thread: it looks for the end only. */
-	v->watched[WATCH_SOCKET] = (struct pollfd){ .fd = d->sock, .events = POLLRDHUP };
-	v->watched[WATCH_BACKEND] = (struct pollfd){ .fd = d->backend, .events = POLLIN };
-	v->nr_watched = 2;
-	return ret;
 }
 
 /* ---- Events ------------------------------------------------------------------------------- */

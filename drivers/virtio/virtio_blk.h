@@ -128,8 +128,8 @@ struct virtio_slot {
 /* What is known of a request in flight; private. */
 struct virtio_inflight {
 	struct bk_req *req;
-	uint32_t result;   /* to complete it with: bytes */
-	uint32_t writable; /* bytes that the device may write */
+	uint32_t result;    /* to complete it with: bytes */
+	uint32_t most_used; /* bytes that the device may say it has written */
 };
 
 struct virtio_queue {
@@ -155,7 +155,8 @@ struct virtio_queue {
 		unsigned index, size;
 		void *desc, *driver, *device;
 		uint64_t desc_iova, driver_iova, device_iova;
-		int call_fd; /* to be signalled by the device */
+		int call_fd;   /* to be signalled by the device */
+		uint32_t base; /* the transport's: where it goes on */
 	} vring;
 	/*
 	 * Signalled by the device until the application enables its completion fd for the first

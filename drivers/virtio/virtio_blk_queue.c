@@ -17,6 +17,8 @@
 /* One operation moves so much at most (a chain is below 4 GiB); the core asks for the rest. */
 #define TRANSFER_MAX (1U << 30)
 #define STATUS_UNSET 0xff
+/* Header, range and status. Devices exist that count what they read as written, too. */
+#define OVERHEAD_MAX 33
 #define NO_TABLE     UINT16_MAX
 #define SPINS	     2000 /* before others may have the CPU: tens of microseconds */
 
@@ -41,7 +43,7 @@ static inline void set_inflight(struct virtio_queue *q, uint16_t id, struct bk_r
 	q->inflight[id] = (struct virtio_inflight){
 		.req = r,
 		.result = bytes,
-		.writable = (r->op == BK_READ ? bytes : 0) + 1,
+		.most_used = bytes + OVERHEAD_MAX,
 	};
 }
 
@@ -205,9 +207,9 @@ void virtio_blk_submit(struct blkioq *bq, struct bk_req *r)
 static cold_path void finish_odd(struct virtio_queue *q, const struct virtio_inflight *f,
 				 uint8_t status, uint32_t written)
 {
-	if (written > f->writable)
+	if (written > f->most_used)
 		bk_fail(&q->q, f->req, EIO,
-			"the device claims to have written more than it was given");
+			"the device claims to have used more than it was given");
 	else if (status == VIRTIO_BLK_S_IOERR)
 		bk_complete(&q->q, f->req, -EIO);
 	else if (status == VIRTIO_BLK_S_UNSUPP)
@@ -248,7 +250,7 @@ static void reap_ring(struct virtio_queue *q)
 		status = VIRTQ_LOAD(q->slots[id].status);
 		if (unlikely(r->special))
 			put_table(q, id);
-		if (likely(status == VIRTIO_BLK_S_OK && written <= f->writable))
+		if (likely(status == VIRTIO_BLK_S_OK && written <= f->most_used))
 			bk_complete(&q->q, r, f->result);
 		else
 			finish_odd(q, f, status, written);

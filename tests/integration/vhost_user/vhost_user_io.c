@@ -100,7 +100,7 @@ static void vectored_megabytes(struct device *d)
 	memset(buf, 0, DEVICE_SIZE);
 	device_peek(d, 0, buf, DEVICE_SIZE);
 	check_pattern(buf, 0, DEVICE_SIZE, 7);
-	free(buf);
+	buffer_free(buf);
 	blkio_destroy(&b);
 }
 
