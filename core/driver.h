@@ -118,6 +118,8 @@ struct bk_limits {
 	uint32_t ops; /* BK_OP_BIT()s the driver takes; the core refuses others with ENOTSUP */
 	int request_alignment, optimal_io_alignment, optimal_io_size;
 	int buf_alignment, optimal_buf_alignment;
+	/* submit() gets buffers that are not aligned, too, and judges itself: some of them work. */
+	bool takes_odd_buffers;
 	int max_segments, max_segment_len, max_transfer;
 	uint64_t max_write_zeroes_len;
 	uint64_t max_discard_len;

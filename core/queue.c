@@ -169,7 +169,7 @@ static void set_limits(struct blkioq *q)
 		max = min_u64(max, l->max_segment_len);
 	q->end = l->end;
 	q->request_mask = l->request_alignment - 1;
-	q->buf_mask = l->buf_alignment - 1;
+	q->buf_mask = l->takes_odd_buffers ? 0 : l->buf_alignment - 1;
 	q->max_read = max;
 	q->max_write = q->b->read_only ? 0 : max;
 }

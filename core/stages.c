@@ -179,8 +179,21 @@ static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 	}
 }
 
+static bool has_odd_buffer(const struct blkioq *q, const struct bk_req *r)
+{
+	uintptr_t mask = (uintptr_t)q->b->lim.buf_alignment - 1;
+
+	for (int i = 0; i < r->iovcnt; i++)
+		if (((uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len) & mask)
+			return true;
+	return false;
+}
+
 static void failed(struct blkioq *q, struct bk_req *r, int error)
 {
+	if (error == -EINVAL && !r->error_msg && (r->op == BK_READ || r->op == BK_WRITE) &&
+	    has_odd_buffer(q, r))
+		r->error_msg = "a buffer or segment is not a multiple of property buf-alignment";
 	if (r->op == BK_WRITE_ZEROES && error == -ENOTSUP) {
 		r->error_msg = NULL;
 		if (r->flags & BLKIO_REQ_NO_FALLBACK) {

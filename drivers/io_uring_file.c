@@ -118,6 +118,8 @@ static void common_limits(struct iou_dev *d, dev_t dev)
 	if (l->optimal_io_size % l->optimal_io_alignment)
 		l->optimal_io_size = 0;
 	l->mem_region_alignment = l->buf_alignment;
+	/* Some kernels take short ones within a page; QEMU reads the headers of images so. */
+	l->takes_odd_buffers = true;
 	l->end = INT64_MAX; /* the kernel knows */
 	l->takes_fua_write = true;
 	/* Polling bypasses the page cache, so only O_DIRECT I/O is ever polled. */
