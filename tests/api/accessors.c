@@ -138,7 +138,7 @@ static void which_error_comes_first(struct device *d)
 /* A failed get never leaves the caller's variable as it was. */
 static void failed_get_clears_the_value(struct device *d)
 {
-	const char *late = d->target->traits & T_VHOST_USER ? "max-queues" : "max-segments";
+	const char *late = d->target->traits & T_VIRTIO ? "max-queues" : "max-segments";
 	struct blkio *b = device_create(d);
 	bool flag = true;
 	int i = 7;

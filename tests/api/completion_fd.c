@@ -191,7 +191,7 @@ static void can_be_switched_at_will(struct device *d)
 		blkioq_set_completion_fd_enabled(q, false);
 		CHECK_EQ(io_read(q, 0, buf, LEN, 0), 0);
 		/* Another process signals it, and may still have been about to. */
-		if (!(d->target->traits & T_VHOST_USER))
+		if (!(d->target->traits & T_VIRTIO))
 			CHECK(!readable(fd, 1));
 	}
 	buffer_free(buf);
@@ -228,6 +228,6 @@ static const struct test tests[] = {
 	{ "invalid requests signal too", invalid_requests_signal_too, T_ANY },
 	{ "enabling covers the completed", enabling_covers_the_completed, T_ANY },
 	{ "can be switched at will", can_be_switched_at_will, T_ANY },
-	{ "the caller may write to it", caller_may_write_to_it, T_ANY, T_VHOST_USER },
+	{ "the caller may write to it", caller_may_write_to_it, T_ANY, T_VIRTIO },
 };
 TEST_MAIN(tests)

@@ -304,7 +304,7 @@ static const struct test tests[] = {
 	{ "write then read", write_then_read, T_STORES },
 	{ "read sees the medium", read_sees_the_medium, T_STORES },
 	{ "smallest request", smallest_request, T_STORES },
-	{ "unaligned buffers and lengths", unaligned, T_STORES, T_DIRECT | T_VHOST_USER },
+	{ "unaligned buffers and lengths", unaligned, T_STORES, T_DIRECT | T_VIRTIO },
 	{ "vectored, up to max-segments", vectored, T_STORES },
 	{ "too many segments", too_many_segments, T_ANY },
 	{ "odd iovecs", odd_iovecs, T_STORES },

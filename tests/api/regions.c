@@ -316,7 +316,7 @@ static const struct test tests[] = {
 	{ "freed while mapped", freed_while_mapped, T_ANY },
 	{ "the caller's own memory", own_memory, T_ANY },
 	{ "a thousand", a_thousand, T_ANY },
-	{ "mapped while another thread does I/O", mapped_while_others_do_io, T_ANY },
+	{ "mapped while another thread does I/O", mapped_while_others_do_io, T_ANY, T_VDUSE },
 	{ "the same with register-buffers", mapped_while_others_use_registered_buffers,
 	  T_IO_URING },
 };

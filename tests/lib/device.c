@@ -126,12 +126,23 @@ static void make_nvme(struct device *d)
 	close(fd);
 }
 
+/* A vDPA device of just the right size, and the file that a server keeps its data in. */
+static void make_vdpa(struct device *d)
+{
+	int fd;
+
+	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
+	snprintf(d->storage, sizeof(d->storage), "%s", getenv("TEST_VDPA_FILE"));
+	fd = (int)SYS(open(d->storage, O_RDWR | O_CLOEXEC));
+	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, DEVICE_SIZE));
+	close(fd);
+}
+
 #define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 #define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
 
 #define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
-#define VHOST_USER_TRAITS                                                                          \
-	(T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VHOST_USER)
+#define VIRTIO_TRAITS (T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VIRTIO)
 
 const struct target targets[] = {
 	{ "null", "null", T_ANY | T_ADD_QUEUES, make_null, 1 },
@@ -142,9 +153,12 @@ const struct target targets[] = {
 	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
 	{ "loop-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 512 },
 	{ "loop4k-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
-	{ "vhost-user", "virtio-blk-vhost-user", VHOST_USER_TRAITS, make_vhost_user, 512 },
+	{ "vhost-user", "virtio-blk-vhost-user", VIRTIO_TRAITS | T_VHOST_USER, make_vhost_user,
+	  512 },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
+	{ "vhost-vdpa", "virtio-blk-vhost-vdpa", VIRTIO_TRAITS | T_VDUSE, make_vdpa, 512,
+	  "TEST_VDPA" },
 	{ 0 },
 };
 
@@ -243,7 +257,7 @@ void device_poke(struct device *d, uint64_t start, const void *buf, size_t len)
 
 uint64_t device_allocated(struct device *d)
 {
-	int fd = (int)SYS(open(d->backing, O_RDONLY | O_CLOEXEC));
+	int fd = (int)SYS(open(d->backing[0] ? d->backing : d->storage, O_RDONLY | O_CLOEXEC));
 	struct stat st;
 
 	SYS(fsync(fd)); /* or delayed allocation would hide blocks */

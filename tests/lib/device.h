@@ -28,6 +28,8 @@ enum {
 	T_REGIONS = 1 << 11,	/* "needs-mem-regions": buffer() comes from one */
 	T_EXCLUSIVE = 1 << 12,	/* one instance at a time */
 	T_VHOST_USER = 1 << 13, /* the virtio-blk-vhost-user driver */
+	T_VIRTIO = 1 << 14,	/* one of the virtio-blk drivers */
+	T_VDUSE = 1 << 15, /* libvduse drops what requests in flight need when a mapping changes */
 };
 
 #define DEVICE_SIZE (4u << 20)
