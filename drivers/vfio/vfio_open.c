@@ -26,7 +26,8 @@ static bool parse_address(const char *s, char out[16])
 		if (sscanf(s, "%2x:%2x.%1u%n", &bus, &slot, &function, &end) != 3 || s[end])
 			return false;
 	}
-	return snprintf(out, 16, "%04x:%02x:%02x.%u", domain, bus, slot, function) < 16;
+	return slot < 32 && function < 8 &&
+	       snprintf(out, 16, "%04x:%02x:%02x.%u", domain, bus, slot, function) < 16;
 }
 
 static int find_address(struct vfio_device *d, const char *path)
@@ -72,7 +73,7 @@ static int check_driver(const struct vfio_device *d)
 		return bk_err(errno, "there is no PCI device %s: %s: %m", d->address, path);
 	read_link(d, "driver", driver);
 	if (strcmp(driver, "vfio-pci"))
-		return bk_err(EBUSY,
+		return bk_err(driver[0] ? EBUSY : ENODEV,
 			      "PCI device %s is bound to %s, not to vfio-pci; see \"vfio-bind bind "
 			      "%s\"",
 			      d->address, driver[0] ? driver : "no driver", d->address);

@@ -379,29 +379,32 @@ static void vp_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* An event of the function itself; devices that cannot have it are none the worse. */
-static void watch(struct vp_dev *d, unsigned watched, unsigned irq, int *fd)
+/* An event of the function itself; a device that does not have it is none the worse. */
+static int watch(struct vp_dev *d, unsigned watched, unsigned irq, int *fd)
 {
 	unsigned n;
+	int ret = vfio_count_irqs(&d->vfio, irq, &n);
 
 	if (*fd < 0)
 		*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (*fd < 0)
+		return bk_err(errno, "cannot watch the device: eventfd: %m");
 	d->v.watched[watched] = (struct pollfd){ .fd = *fd, .events = POLLIN };
-	if (*fd >= 0 && !vfio_count_irqs(&d->vfio, irq, &n) && n)
-		vfio_set_irq(&d->vfio, irq, 0, *fd);
+	return !ret && n ? vfio_set_irq(&d->vfio, irq, 0, *fd) : 0;
 }
 
 static int vp_run(struct virtio_blk *v)
 {
 	struct vp_dev *d = to_vp(v);
-	int fd = virtio_config_fd(v);
+	int fd = virtio_config_fd(v), ret;
 
 	if (fd < 0)
 		return fd;
-	watch(d, WATCH_ERROR, VFIO_PCI_ERR_IRQ_INDEX, &d->error_fd);
-	watch(d, WATCH_REQUEST, VFIO_PCI_REQ_IRQ_INDEX, &d->request_fd);
+	ret = watch(d, WATCH_ERROR, VFIO_PCI_ERR_IRQ_INDEX, &d->error_fd);
+	if (!ret)
+		ret = watch(d, WATCH_REQUEST, VFIO_PCI_REQ_IRQ_INDEX, &d->request_fd);
 	v->nr_watched = NR_WATCHED;
-	return set_vector(d, VIRTIO_PCI_COMMON_MSIX, 0, fd);
+	return ret < 0 ? ret : set_vector(d, VIRTIO_PCI_COMMON_MSIX, 0, fd);
 }
 
 static const char *vp_event(struct virtio_blk *v, unsigned index, short revents)
