@@ -65,22 +65,20 @@ class ClientTest(unittest.TestCase):
     def environment(self) -> dict[str, str]:
         return {**os.environ, "LIBBLKIO_DIR": str(self.library_folder)}
 
-    def run_program(self, *command: str | Path, status: int = 0) -> str:
+    def run_program(self, *command: str | Path, status: int = 0,
+                    env: dict[str, str] | None = None, seconds: int = CLIENT_SECONDS) -> str:
         """Run a program that may or may not use libblkio; gives its output."""
-        done = subprocess.run([IN_ROOT, *command], env=self.environment(), text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=CLIENT_SECONDS, check=False)
+        done = subprocess.run([IN_ROOT, *command], env={**self.environment(), **(env or {})},
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=seconds, check=False)
         self.assertEqual(done.returncode, status, f"{command}: {done.stdout}")
         return done.stdout
 
-    def run_client(self, *command: str | Path, status: int = 0) -> str:
+    def run_client(self, *command: str | Path, status: int = 0,
+                   seconds: int = CLIENT_SECONDS) -> str:
         """Run a program that must use libblkio, which must be ours: the loader tells."""
-        log = self.scratch / "loader"
-        os.environ.update(LD_DEBUG="libs", LD_DEBUG_OUTPUT=str(log))
-        try:
-            output = self.run_program(*command, status=status)
-        finally:
-            del os.environ["LD_DEBUG"], os.environ["LD_DEBUG_OUTPUT"]
+        env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(self.scratch / "loader")}
+        output = self.run_program(*command, status=status, env=env, seconds=seconds)
         loaded = set()
         for part in self.scratch.glob("loader.*"):
             loaded |= set(re.findall(r"calling init: (.*/libblkio\.so\S*)", part.read_text()))
