@@ -17,7 +17,8 @@ def make_root() -> Path:
     done = subprocess.run([HERE / "make-root"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
-        raise Unreachable(" ".join(done.stdout.split()))
+        lines = done.stdout.splitlines() or ["tests/diff/make-root failed"]
+        raise Unreachable(lines[-1])
     return ROOT
 
 
