@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The capacity of a device that is in use changes: QEMU is asked to, through a port of the guest.
+ * What was beyond the end is there afterwards, and is gone when the device shrinks.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "test.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+/* The virtio port with this name. */
+static int open_port(const char *wanted)
+{
+	static const char ports[] = "/sys/class/virtio-ports";
+	DIR *dir = opendir(ports);
+	struct dirent *e;
+	char path[512], name[64];
+
+	CHECK(dir);
+	while ((e = readdir(dir))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s/name", ports, e->d_name);
+		f = fopen(path, "re");
+		if (f && fscanf(f, "%63s", name) == 1 && !strcmp(name, wanted)) {
+			fclose(f);
+			snprintf(path, sizeof(path), "/dev/%s", e->d_name);
+			closedir(dir);
+			return (int)SYS(open(path, O_RDWR | O_CLOEXEC));
+		}
+		if (f)
+			fclose(f);
+	}
+	FAIL("there is no port named %s", wanted);
+}
+
+static void tell(int port, const char *command)
+{
+	CHECK_EQ(write(port, command, strlen(command)), strlen(command));
+}
+
+static void resize(int port, struct blkio *b, uint64_t bytes)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "{\"execute\":\"block_resize\",\"arguments\":"
+		 "{\"node-name\":\"vfio1\",\"size\":%llu}}\n",
+		 (unsigned long long)bytes);
+	tell(port, command);
+	for (int i = 0; i < 100 && get_u64(b, "capacity") != bytes; i++)
+		usleep(100 * 1000);
+	CHECK_EQ(get_u64(b, "capacity"), bytes);
+}
+
+static void grows_and_shrinks(struct device *d)
+{
+	int port = open_port("qmp");
+	struct blkio_mem_region r;
+	uint64_t before;
+	struct blkioq *q;
+	struct blkio *b;
+
+	(void)d;
+	CHECK_OK(blkio_create(getenv("TEST_DRIVER"), &b));
+	CHECK_OK(blkio_set_str(b, "path", getenv("TEST_PATH")));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	CHECK_OK(blkio_alloc_mem_region(b, &r, 4096));
+	CHECK_OK(blkio_map_mem_region(b, &r));
+	q = blkio_get_queue(b, 0);
+	before = get_u64(b, "capacity");
+	tell(port, "{\"execute\":\"qmp_capabilities\"}\n");
+
+	CHECK_EQ(io_read(q, before, r.addr, 4096, 0), -EIO);
+	resize(port, b, before + 64 * MIB);
+	pattern(r.addr, 1, 4096, 1);
+	CHECK_EQ(io_write(q, before + 63 * MIB, r.addr, 4096, 0), 0);
+	memset(r.addr, 0, 4096);
+	CHECK_EQ(io_read(q, before + 63 * MIB, r.addr, 4096, 0), 0);
+	check_pattern(r.addr, 1, 4096, 1);
+
+	resize(port, b, before - 64 * MIB);
+	CHECK_EQ(io_read(q, before - 64 * MIB, r.addr, 4096, 0), -EIO);
+	CHECK_EQ(io_read(q, before - 65 * MIB, r.addr, 4096, 0), 0);
+	blkio_destroy(&b);
+	close(port);
+}
+
+static const struct test tests[] = {
+	{ "grows and shrinks", grows_and_shrinks, .timeout = 60 },
+};
+
+TEST_MAIN(tests)
