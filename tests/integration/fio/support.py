@@ -17,6 +17,7 @@ from typing import Any
 
 KIB, MIB = 1024, 1024 * 1024
 FIO_SECONDS = 60  # a run that takes longer hangs
+END_SECONDS = 20  # to end when told so
 SKIPPED = 77
 
 LIBRARY = Path(os.environ["LIBBLKIO"])
@@ -46,8 +47,15 @@ class Run:
 def run(command: list[str], cwd: Path | None = None,
         env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; its output is for the caller to judge."""
-    return subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True,
-                          capture_output=True, timeout=FIO_SECONDS, check=False)
+    with subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            out, err = process.communicate(timeout=FIO_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # fio then ends its jobs, which are processes of their own
+            out, err = process.communicate(timeout=END_SECONDS)
+            raise AssertionError(f"hangs: {command}\n{out}{err}") from None
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def fio_environment() -> dict[str, str]:

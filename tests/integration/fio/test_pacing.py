@@ -29,8 +29,8 @@ class Pacing(support.FioTest):
         self.assertLess(read["total_ios"], 1300)
 
     def test_thinktime(self) -> None:
-        for options in ({"iodepth": 1}, {"iodepth": 8}, {"iodepth": 8, "thinktime_blocks": 4},
-                        {"iodepth": 4, "thinktime_spin": "500us"}):
+        # No thinktime_spin: fio 3.33 sleeps for ever when a spin took longer than the thinktime.
+        for options in ({"iodepth": 1}, {"iodepth": 8}, {"iodepth": 8, "thinktime_blocks": 4}):
             with self.subTest(options):
                 read = self.paced(thinktime="2ms", number_ios=100, **options)
                 self.assertEqual(read["total_ios"], 100)
