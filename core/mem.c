@@ -41,7 +41,8 @@ static int check_region(const struct blkio *b, const struct blkio_mem_region *re
 			      "memory region %p, %zu bytes, is not a multiple of "
 			      "mem-region-alignment (%llu)",
 			      region->addr, region->len, (unsigned long long)align);
-	if (!addr || region->len > UINTPTR_MAX - addr)
+	/* Where mapping is a formality, fio's own engine maps NULL for jobs that only trim. */
+	if ((!addr && b->lim.needs_mem_regions) || region->len > UINTPTR_MAX - addr)
 		return bk_err(EINVAL, "memory region %p, %zu bytes, is no address range",
 			      region->addr, region->len);
 	if (region->flags)
