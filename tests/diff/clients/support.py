@@ -79,12 +79,17 @@ class ClientTest(unittest.TestCase):
         """Run a program that must use libblkio, which must be ours: the loader tells."""
         env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(self.scratch / "loader")}
         output = self.run_program(*command, status=status, env=env, seconds=seconds)
-        loaded = set()
-        for part in self.scratch.glob("loader.*"):
+        self.assert_ours(self.loaded(self.scratch / "loader"))
+        return output
+
+    @staticmethod
+    def loaded(log: Path) -> set[str]:
+        """Which libblkio was loaded, by what LD_DEBUG=libs had the loader write."""
+        loaded: set[str] = set()
+        for part in log.parent.glob(f"{log.name}.*"):
             loaded |= set(re.findall(r"calling init: (.*/libblkio\.so\S*)", part.read_text()))
             part.unlink()
-        self.assert_ours(loaded)
-        return output
+        return loaded
 
     def assert_ours(self, loaded: set[str]) -> None:
         self.assertEqual({Path(path).resolve() for path in loaded}, {LIBRARY.resolve()},

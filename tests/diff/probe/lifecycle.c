@@ -95,7 +95,9 @@ static void make_socket(bool listening)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", scratch_path("socket"));
+	if (strlen(scratch_path("socket")) >= sizeof(addr.sun_path))
+		MUST(-ENAMETOOLONG);
+	strcpy(addr.sun_path, scratch_path("socket"));
 	unlink(addr.sun_path);
 	if (bind(sock, (struct sockaddr *)&addr, sizeof(addr)) || (listening && listen(sock, 1)))
 		MUST(-errno);

@@ -44,7 +44,7 @@ bool step_begin(const char *name); /* true in the step's process */
 _Noreturn void step_end(void);
 
 /* STEP("name") { ... } runs the block in a process of its own. */
-#define STEP(name) for (bool in_step_ = step_begin(name); in_step_; step_end())
+#define STEP(name) for (bool in_step_ = step_begin(name); in_step_; in_step_ = false, step_end())
 
 /* ---- Observations ------------------------------------------------------------------------- */
 
