@@ -31,41 +31,54 @@ static struct vfio_iommu_type1_info *get_info(const struct vfio_device *d)
 	}
 }
 
-/* The capability with this id, of at least len bytes; NULL when there is none. */
-static const void *find_cap(const struct vfio_iommu_type1_info *info, uint16_t id, size_t len)
+/*
+ * Copies the first len bytes of the capability with this id, which the kernel does not align;
+ * returns where it is, or 0.
+ */
+static size_t copy_cap(const struct vfio_iommu_type1_info *info, uint16_t id, void *out, size_t len)
 {
-	size_t at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0, next;
+	size_t at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
 
-	for (; at && at + len <= info->argsz; at = next) {
-		const struct vfio_info_cap_header *h = (const void *)((const char *)info + at);
+	while (at && at + len <= info->argsz) {
+		struct vfio_info_cap_header h;
 
-		if (h->id == id)
-			return h;
-		next = h->next > at ? h->next : 0;
+		memcpy(&h, (const char *)info + at, sizeof(h));
+		if (h.id == id) {
+			memcpy(out, (const char *)info + at, len);
+			return at;
+		}
+		at = h.next > at ? h.next : 0;
 	}
-	return NULL;
+	return 0;
 }
 
 static int read_ranges(struct vfio_device *d, const struct vfio_iommu_type1_info *info,
 		       uint64_t page)
 {
-	const struct vfio_iommu_type1_info_cap_iova_range *cap =
-	    find_cap(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof(*cap));
-	const char *end = (const char *)info + info->argsz;
+	struct vfio_iommu_type1_info_cap_iova_range cap;
+	size_t at = copy_cap(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, &cap, sizeof(cap));
+	struct iova_range *ranges;
+	int ret;
 
-	if (!cap)
+	if (!at)
 		return iova_init(&d->iova, &everything, 1, page);
-	_Static_assert(sizeof(cap->iova_ranges[0]) == sizeof(struct iova_range), "the same thing");
-	if (cap->nr_iovas > (size_t)(end - (const char *)cap->iova_ranges) / sizeof(everything))
+	_Static_assert(sizeof(cap.iova_ranges[0]) == sizeof(*ranges), "the same thing");
+	at += sizeof(cap);
+	if (cap.nr_iovas > (info->argsz - at) / sizeof(*ranges))
 		return -EINVAL;
-	return iova_init(&d->iova, (const struct iova_range *)cap->iova_ranges, cap->nr_iovas,
-			 page);
+	ranges = calloc(cap.nr_iovas + 1, sizeof(*ranges));
+	if (!ranges)
+		return -ENOMEM;
+	memcpy(ranges, (const char *)info + at, cap.nr_iovas * sizeof(*ranges));
+	ret = iova_init(&d->iova, ranges, cap.nr_iovas, page);
+	free(ranges);
+	return ret;
 }
 
 int vfio_open_dma(struct vfio_device *d)
 {
 	struct vfio_iommu_type1_info *info = get_info(d);
-	const struct vfio_iommu_type1_info_dma_avail *avail;
+	struct vfio_iommu_type1_info_dma_avail avail;
 	uint64_t page = 4096;
 	int ret;
 
@@ -73,10 +86,18 @@ int vfio_open_dma(struct vfio_device *d)
 		return bk_err(errno ? errno : EIO, "VFIO_IOMMU_GET_INFO: %m");
 	if ((info->flags & VFIO_IOMMU_INFO_PGSIZES) && info->iova_pgsizes)
 		page = info->iova_pgsizes & -info->iova_pgsizes;
-	avail = find_cap(info, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(*avail));
-	d->max_mappings = avail ? avail->avail : MAPPINGS_DEFAULT;
+	d->max_mappings = MAPPINGS_DEFAULT;
+	if (copy_cap(info, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &avail, sizeof(avail)))
+		d->max_mappings = avail.avail;
 	ret = read_ranges(d, info, page);
 	free(info);
+	if (!ret && d->max_mappings < 2) {
+		iova_exit(&d->iova);
+		return bk_err(ENOSPC,
+			      "VFIO allows %llu mappings, which is too few: raise the parameter "
+			      "dma_entry_limit of the module vfio_iommu_type1",
+			      (unsigned long long)d->max_mappings);
+	}
 	if (ret < 0)
 		return bk_err(-ret, "the IOMMU of %s translates no addresses", d->address);
 	return 0;

@@ -84,6 +84,26 @@ static void many_regions(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* Up to the limit, which here is the kernel's, and not beyond. */
+static void as_many_regions_as_may_be(struct device *d)
+{
+	struct blkio *b = start(1, 0);
+	uint64_t most = get_u64(b, "max-mem-regions");
+	struct blkio_mem_region r;
+
+	(void)d;
+	if (most > 1000)
+		SKIP("max-mem-regions is %llu", (unsigned long long)most);
+	for (uint64_t i = 0; i < most; i++)
+		r = map(b, 4096);
+	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, r.addr, 4096, 0), 0);
+	blkio_unmap_mem_region(b, &r);
+	CHECK_OK(blkio_map_mem_region(b, &r));
+	CHECK_OK(blkio_alloc_mem_region(b, &r, 4096));
+	CHECK_ERR(blkio_map_mem_region(b, &r), ENOSPC, "max-mem-regions");
+	blkio_destroy(&b);
+}
+
 /* At its first and last page, and across what an IOMMU maps at a time. */
 static void large_region(struct device *d)
 {
@@ -261,6 +281,7 @@ static void no_permission(struct device *d)
 
 static const struct test tests[] = {
 	{ "64 memory regions", many_regions, .timeout = 60 },
+	{ "as many regions as there may be", as_many_regions_as_may_be, .timeout = 60 },
 	{ "a large memory region", large_region, .timeout = 120 },
 	{ "mapping and unmapping during I/O", mapping_during_io, .timeout = 60 },
 	{ "started again and again", again_and_again, .timeout = 60 },
