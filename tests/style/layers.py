@@ -68,6 +68,7 @@ RULES = {
     "drivers": ("a driver includes the contract and its family", check_driver),
     "engine": ("the engine includes blkio.h and fio only", check_engine),
     "tests/api": ("API tests include blkio.h only", check_public_user),
+    "tests/diff": ("the probe includes blkio.h only", check_public_user),
     "tests/lib": ("the test harness includes blkio.h only", check_public_user),
     "examples": ("examples include blkio.h only", check_public_user),
 }
