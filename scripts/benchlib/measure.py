@@ -19,6 +19,7 @@ from .targets import Target
 TRIAL_MS = 100
 RETRIES_PER_BLOCK = 3
 RETRIES_PER_BLOCKS = 5  # over the whole campaign, one retry for so many blocks
+MOST_FAILURES = 3  # rounds lost to a failing fio; the next failure ends the campaign
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Campaign:
     system_calls: list[SystemCalls] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     retried: int = 0
+    lost: int = 0
 
     def trials(self) -> None:
         """Run everybody once, briefly; who fails is skipped, with fio's own words."""
@@ -62,16 +64,34 @@ class Campaign:
         retries = -(-planned // RETRIES_PER_BLOCKS)
         entries = {case: names for case, names in self.entries.items() if names}
         for block in blocks(entries, self.settings.rounds, self.settings.seed):
-            samples, load = self._block(block)
-            for _ in range(RETRIES_PER_BLOCK):
-                if load <= self.settings.max_load or self.retried >= retries:
-                    break
-                self.retried += 1
-                self.progress.extend(len(block.order))
-                again, load_again = self._block(block)
-                if load_again < load:
-                    samples, load = again, load_again
-            self.samples += samples
+            try:
+                self.samples += self._calmest(block, retries)
+            except BenchError as error:
+                self._lost(block, error)
+
+    def _calmest(self, block: Block, retries: int) -> list[Sample]:
+        """The block's samples, run again while others disturb it; `retries` in all blocks."""
+        samples, load = self._block(block)
+        for _ in range(RETRIES_PER_BLOCK):
+            if load <= self.settings.max_load or self.retried >= retries:
+                break
+            self.retried += 1
+            self.progress.extend(len(block.order))
+            again, load_again = self._block(block)
+            if load_again < load:
+                samples, load = again, load_again
+        return samples
+
+    def _lost(self, block: Block, error: BenchError) -> None:
+        """A round without figures: told, counted, and too many are the end."""
+        self.failures.append(error)
+        self.skips.append(Skip(block.case.target, "", f"round {block.round + 1} at depth "
+                               f"{block.case.depth} failed: {error.message}"))
+        self.progress.say(f"round {block.round + 1} on {block.case.target} at depth "
+                          f"{block.case.depth} is lost: {error}")
+        self.lost += 1
+        if self.lost > MOST_FAILURES:
+            raise BenchError(f"{self.lost} rounds failed; giving up")
 
     def _block(self, block: Block) -> tuple[list[Sample], float]:
         """All contenders of a block once, and the load that others put on the machine."""
@@ -101,8 +121,11 @@ class Campaign:
 
     def _run(self, case: Case, name: str, random_seed: int) -> fio.Outcome:
         contender, job = self.contenders[name], self.job(case, random_seed)
-        with contender.reach(self.targets[case.target]) as reach:
-            return fio.run(fio.command(job, contender.options, reach), job.seconds())
+        try:
+            with contender.reach(self.targets[case.target]) as reach:
+                return fio.run(fio.command(job, contender.options, reach), job.seconds())
+        except BenchError as error:
+            raise BenchError(f"{contender.label}: {error.message}", error.remedy) from error
 
     def _trial(self, case: Case, name: str) -> list[str] | None:
         contender, job = self.contenders[name], self.job(case, random_seed=1)

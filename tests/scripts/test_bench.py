@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -137,6 +138,42 @@ class Bench(unittest.TestCase):
         result = results.read(self.output)
         self.assertEqual({sample.contender for sample in result.samples}, {"block"})
         self.assertIn("Left out: native on data", done.stdout)
+
+    def bench_with_faults(self, first: int, last: int) -> "subprocess.CompletedProcess[str]":
+        """Six rounds with a fio whose runs for measuring, numbers first to last, fail."""
+        real = shutil.which("fio")
+        wrapper = self.folder / "bin" / "fio"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f"""#!/bin/sh
+            case "$*" in *--ramp_time*)
+                echo >> {self.folder}/count
+                n=$(wc -l < {self.folder}/count)
+                [ $n -lt {first} ] || [ $n -gt {last} ] || {{ echo "fio: bang" >&2; exit 9; }}
+            esac
+            exec {real} "$@"
+            """)
+        wrapper.chmod(0o755)
+        path = f"{wrapper.parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            self.arguments("--target", str(self.file), "--buffered", "--modes", "block",
+                           "--rounds", "6", "--max-load", "100"),
+            capture_output=True, text=True, env={**os.environ, "PATH": path})
+
+    def test_one_failing_run_costs_one_round(self) -> None:
+        done = self.bench_with_faults(4, 4)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, "round 2 on data at depth 1 is lost: .*: fio failed: bang")
+        self.assertRegex(done.stdout, "Left out: data: round 2 at depth 1 failed")
+        result = results.read(self.output)
+        self.assertTrue(result.complete)
+        self.assertEqual({s.round for s in result.samples}, {0, 2, 3, 4, 5})
+
+    def test_many_failing_runs_end_it(self) -> None:
+        done = self.bench_with_faults(3, 1000)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("4 rounds failed; giving up", done.stderr)
+        self.assertIn("PARTIAL RESULT", done.stdout)
+        self.assertEqual({s.round for s in results.read(self.output).samples}, {0})
 
     def test_refusals_come_before_any_work(self) -> None:
         before = self.file.read_bytes()
