@@ -45,8 +45,6 @@ static int check_region(const struct blkio *b, const struct blkio_mem_region *re
 	if ((!addr && b->lim.needs_mem_regions) || region->len > UINTPTR_MAX - addr)
 		return bk_err(EINVAL, "memory region %p, %zu bytes, is no address range",
 			      region->addr, region->len);
-	if (region->flags)
-		return bk_err(EINVAL, "memory region flags must be 0, got %#x", region->flags);
 	if (b->lim.needs_mem_region_fd && (region->fd < 0 || region->fd_offset < 0))
 		return bk_err(EINVAL,
 			      "driver %s needs a file descriptor for memory regions, got "

@@ -114,7 +114,7 @@ struct blkio_mem_region {
 	uint64_t iova;	   /* reserved, 0 */
 	int64_t fd_offset; /* where addr lies in fd, bytes */
 	int fd;		   /* file behind the memory; -1 where "needs-mem-region-fd" is false */
-	uint32_t flags;	   /* reserved, 0 */
+	uint32_t flags;	   /* reserved, 0; ignored */
 };
 
 /**
