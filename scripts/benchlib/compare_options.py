@@ -30,7 +30,8 @@ how it measures
   Each figure comes from many short fio processes. A round runs all modes directly after each other
   in random order, the next round in reverse; results are the median of the ratios within rounds,
   so drift of the machine cancels out. fio's job has a CPU to itself, idle states that wake up
-  slowly are forbidden (as root), and rounds disturbed by other programs are run again.
+  slowly are forbidden (as root), and rounds disturbed by other programs are repeated at
+  the end.
 
 examples
   scripts/bench --quick                                 first impression in half a minute
@@ -78,8 +79,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--cpu", type=int, metavar="N",
                      help="CPU for fio's job (default: the last one)")
     how.add_argument("--max-load", type=options.share, default=0.05, metavar="PERCENT",
-                     help="run a round again when other programs used more of the machine "
+                     help="repeat a round when other programs used more of the machine "
                           "(default: 5)")
+    how.add_argument("--patience", type=options.seconds, metavar="SECONDS",
+                     help="how long to wait in all for quiet moments to repeat such rounds in "
+                          "(default: 60)")
     how.add_argument("--seed", type=int, metavar="N",
                      help="seed of the random order (default: a new one, recorded)")
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Runs a schedule: trial of every contender first, then round after round, undisturbed ones
-preferred. Samples are added a whole block at a time, so whatever interrupts leaves only blocks in
-which every contender has run."""
+"""Runs a schedule: trial of every contender first, then round after round, and at the end
+those again that other programs disturbed. Samples are added a whole block at a time, so whatever
+interrupts leaves only blocks in which every contender has run."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 
 from . import fio, rings, syscalls
@@ -17,8 +18,7 @@ from .schedule import Block, Case, blocks
 from .targets import Target
 
 TRIAL_MS = 100
-RETRIES_PER_BLOCK = 3
-RETRIES_PER_BLOCKS = 5  # over the whole campaign, one retry for so many blocks
+LOOK_SECONDS = 0.5  # so long is looked at other load before a round is repeated
 MOST_FAILURES = 3  # rounds lost to a failing fio; the next failure ends the campaign
 
 
@@ -32,11 +32,12 @@ class Campaign:
     progress: Progress
     entries: dict[Case, list[str]]  # who takes part in which case
     count_calls: bool
+    patience: float  # seconds to spend on repeating disturbed rounds
     skips: list[Skip] = field(default_factory=list)
     failures: list[BenchError] = field(default_factory=list)
     ring_flags: dict[str, list[str] | None] = field(default_factory=dict)
     system_calls: list[SystemCalls] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    measured: dict[tuple[int, Case], list[Sample]] = field(default_factory=dict)
     retried: int = 0
     lost: int = 0
 
@@ -59,28 +60,45 @@ class Campaign:
                 self.progress.step(f"trial of {self.contenders[name].label}")
 
     def rounds(self) -> None:
-        """The measurement itself."""
-        planned = sum(1 for names in self.entries.values() if names) * self.settings.rounds
-        retries = -(-planned // RETRIES_PER_BLOCKS)
+        """The measurement itself: the whole schedule, then disturbed rounds again."""
         entries = {case: names for case, names in self.entries.items() if names}
+        disturbed = []
         for block in blocks(entries, self.settings.rounds, self.settings.seed):
-            try:
-                self.samples += self._calmest(block, retries)
-            except BenchError as error:
-                self._lost(block, error)
-
-    def _calmest(self, block: Block, retries: int) -> list[Sample]:
-        """The block's samples, run again while others disturb it; `retries` in all blocks."""
-        samples, load = self._block(block)
-        for _ in range(RETRIES_PER_BLOCK):
-            if load <= self.settings.max_load or self.retried >= retries:
-                break
+            if not self._attempt(block):
+                disturbed.append(block)
+        deadline = time.monotonic() + self.patience
+        while disturbed and time.monotonic() < deadline:
+            if not self._quiet():
+                self.progress.note(f"waiting for a quiet moment: {len(disturbed)} rounds to repeat")
+                continue
+            block = disturbed.pop(0)
             self.retried += 1
             self.progress.extend(len(block.order))
-            again, load_again = self._block(block)
-            if load_again < load:
-                samples, load = again, load_again
-        return samples
+            if not self._attempt(block):
+                disturbed.append(block)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All samples, in the order of the schedule."""
+        return [sample for samples in self.measured.values() for sample in samples]
+
+    def _attempt(self, block: Block) -> bool:
+        """Run a block; keep it unless a calmer attempt is there already. False: disturbed."""
+        key = (block.round, block.case)
+        try:
+            samples = self._block(block)
+        except BenchError as error:
+            self._lost(block, error)
+            return True  # not by other load: no reason to wait for a quiet moment
+        before = self.measured.get(key)
+        if before is None or samples[0].other_load < before[0].other_load:
+            self.measured[key] = samples
+        return samples[0].calm
+
+    def _quiet(self) -> bool:
+        meter = LoadMeter()
+        time.sleep(LOOK_SECONDS)
+        return meter.share() <= self.settings.max_load
 
     def _lost(self, block: Block, error: BenchError) -> None:
         """A round without figures: told, counted, and too many are the end."""
@@ -93,8 +111,8 @@ class Campaign:
         if self.lost > MOST_FAILURES:
             raise BenchError(f"{self.lost} rounds failed; giving up")
 
-    def _block(self, block: Block) -> tuple[list[Sample], float]:
-        """All contenders of a block once, and the load that others put on the machine."""
+    def _block(self, block: Block) -> list[Sample]:
+        """All contenders of a block once, and how much others disturbed them."""
         self.targets[block.case.target].warm_up()
         meter = LoadMeter()
         outcomes = []
@@ -105,12 +123,10 @@ class Campaign:
                                f"{block.case.target} depth {block.case.depth}  "
                                f"{self.contenders[name].label}: {outcome.mean / 1000:.2f} µs")
         load = meter.share()
-        calm = load <= self.settings.max_load
-        samples = [Sample(target=block.case.target, depth=block.case.depth, contender=name,
-                          round=block.round, position=position, calm=calm,
-                          other_load=round(load, 4), **vars(outcome))
-                   for position, (name, outcome) in enumerate(zip(block.order, outcomes))]
-        return samples, load
+        return [Sample(target=block.case.target, depth=block.case.depth, contender=name,
+                       round=block.round, position=position, calm=load <= self.settings.max_load,
+                       other_load=round(load, 4), **vars(outcome))
+                for position, (name, outcome) in enumerate(zip(block.order, outcomes))]
 
     def job(self, case: Case, random_seed: int) -> fio.Job:
         """What fio is to do in a case."""

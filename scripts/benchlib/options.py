@@ -46,6 +46,13 @@ def milliseconds(text: str) -> int:
     return value
 
 
+def seconds(text: str) -> float:
+    """0 or more seconds."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
 def share(text: str) -> float:
     """A percentage between 0 and 100, as a share."""
     try:

@@ -25,6 +25,7 @@ from .schedule import Case
 ROUNDS, QUICK_ROUNDS = 11, 5
 RUNTIME_MS, QUICK_RUNTIME_MS = 500, 300
 RAMP_MS = 100
+PATIENCE, QUICK_PATIENCE = 60.0, 5.0  # seconds
 FIO_START_SECONDS = 0.3  # what a fio process takes beside its run time
 
 
@@ -48,7 +49,14 @@ def campaign(options: argparse.Namespace) -> Campaign:
     return Campaign(settings, {target.name: target for target in chosen},
                     {contender.name: contender for contender in contenders},
                     Progress(_processes(entries) * (settings.rounds + 1)), entries,
-                    count_calls=not options.quick, skips=skips + more)
+                    count_calls=not options.quick, patience=_patience(options),
+                    skips=skips + more)
+
+
+def _patience(options: argparse.Namespace) -> float:
+    if options.patience is not None:
+        return float(options.patience)
+    return QUICK_PATIENCE if options.quick else PATIENCE
 
 
 def _settings(options: argparse.Namespace, modes: list[str]) -> Settings:

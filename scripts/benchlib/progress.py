@@ -41,6 +41,11 @@ class Progress:
             self._show("")
         print(text, file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        """Something that takes time without being a step; seen on a terminal only."""
+        if self._live:
+            self._show(text)
+
     def close(self) -> None:
         if self._live:
             self._show("")
