@@ -44,18 +44,26 @@ static int open_path(const struct iou_dev *d)
 	return fd;
 }
 
-/* Property "direct" asks for O_DIRECT on a given fd, and reports it where it is there already. */
+/* What property "direct" asks for is set on a given fd too, and reported where it is there already.
+ */
 static int adopt_fd(struct iou_dev *d)
 {
 	int flags = uring_dev_check_fd(&d->u);
 
 	if (flags < 0)
 		return flags;
-	if (d->direct && !(flags & O_DIRECT) && fcntl(d->u.fd, F_SETFL, flags | O_DIRECT) < 0)
-		return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", d->u.fd);
 	if (flags & O_DIRECT)
 		d->direct = true;
 	return d->u.fd;
+}
+
+static int set_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags & O_DIRECT || fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
+		return 0;
+	return bk_err(errno, "cannot set O_DIRECT on fd %d: %m", fd);
 }
 
 /* ---- Limits ------------------------------------------------------------------------------- */
@@ -206,6 +214,9 @@ int iou_connect(struct blkio *b)
 	if (fd < 0)
 		return fd;
 	ret = find_limits(d, fd, uring_dev_name(&d->u).s);
+	/* Last: a failed connect leaves the caller's fd as it was. */
+	if (!ret && d->direct)
+		ret = set_direct(fd);
 	if (ret < 0) {
 		if (d->u.path)
 			close(fd);

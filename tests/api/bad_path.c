@@ -131,15 +131,17 @@ static void write_protected(struct device *d)
 static void refuses_fd(int fd, bool read_only, int errnum)
 {
 	struct blkio *b;
+	int flags = (int)SYS(fcntl(fd, F_GETFL));
 	char number[16];
 
 	snprintf(number, sizeof(number), "%d", fd);
 	CHECK_OK(blkio_create("io_uring", &b));
 	CHECK_OK(blkio_set_int(b, "fd", fd));
+	CHECK_OK(blkio_set_bool(b, "direct", true));
 	CHECK_OK(blkio_set_bool(b, "read-only", read_only));
 	CHECK_ERR(blkio_connect(b), errnum, "\"fd\"", number);
 	blkio_destroy(&b);
-	CHECK(fcntl(fd, F_GETFD) >= 0);
+	CHECK_EQ(SYS(fcntl(fd, F_GETFL)), flags);
 	close(fd);
 }
 
