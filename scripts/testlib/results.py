@@ -67,18 +67,19 @@ def results_of(build: str, record: dict) -> list[Result]:
     """The results in one of meson's records: one per TAP line, or one for the program."""
     test = record["name"].split(":")[-1].replace(" / ", "/")
     stdout = record.get("stdout", "")
-    plan = next((m for m in map(_TAP_PLAN.match, stdout.splitlines()) if m), None)
-    if not plan:
+    # A test in the VM may be several programs, or one on several devices: as many plans.
+    plans = [m for m in map(_TAP_PLAN.match, stdout.splitlines()) if m]
+    if not plans:
         return [_program_result(build, test, record)]
 
+    planned = sum(int(plan[1]) for plan in plans)
     results = list(_tap_results(build, test, stdout))
-    if not results and plan[1] == "0":
-        return [Result(build, test, "", SKIPPED, plan[2] or "no reason given")]
-    complete = len(results) == int(plan[1])
-    if not complete or (record["result"] not in ("OK", "SKIP")
+    if not results and not planned:
+        return [Result(build, test, "", SKIPPED, plans[0][2] or "no reason given")]
+    if len(results) != planned or (record["result"] not in ("OK", "SKIP")
                         and not any(r.verdict == FAILED for r in results)):
         results.append(Result(
             build, test, "the program itself", FAILED,
-            f"{record['result']}: {len(results)} of {plan[1]} cases reported\n"
+            f"{record['result']}: {len(results)} of {planned} cases reported\n"
             f"{_last_line(stdout)}\n{record.get('stderr', '')}"))
     return results
