@@ -56,7 +56,5 @@ enum bk_stage {
 };
 /* expect of a request with stages: no result of a driver. */
 #define BK_EXPECT_STAGES INT64_MIN
-/* Let r do its BK_WRITE_ZEROES by writing zeroes. 0, then r goes to the backlog; or -errno. */
-int bk_stage_zeroes(struct blkioq *q, struct bk_req *r);
 
 #endif

@@ -102,7 +102,8 @@ static int next_zero_write(struct blkioq *q, struct bk_req *r)
 	return 0;
 }
 
-int bk_stage_zeroes(struct blkioq *q, struct bk_req *r)
+/* Let r do its BK_WRITE_ZEROES by writing zeroes. 0, then r goes to the backlog; or -errno. */
+static int stage_zeroes(struct blkioq *q, struct bk_req *r)
 {
 	int ret;
 
@@ -200,7 +201,7 @@ static void failed(struct blkioq *q, struct bk_req *r, int error)
 			r->error_msg = "the device cannot write zeroes and BLKIO_REQ_NO_FALLBACK "
 				       "forbids writing zero buffers";
 		} else {
-			error = bk_stage_zeroes(q, r);
+			error = stage_zeroes(q, r);
 			if (!error)
 				return;
 		}
