@@ -9,11 +9,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import environment, machine, plan, prepare, report, results, stats, targets
+from . import environment, machine, plan, prepare, results, stats, targets
 from .contenders import BASELINE
 from .errors import BenchError, Exit, refuse
 from .measure import Campaign
 from .model import SCHEMA, ContenderInfo, Result
+from .report import files
 
 
 def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
@@ -54,8 +55,8 @@ def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exi
         system_calls=campaign.system_calls, retried_rounds=campaign.retried,
         samples=campaign.samples)
     results.write(folder, result)
-    report.write(folder, result)
-    report.announce(folder, result)
+    files.write(folder, result)
+    files.announce(folder, result)
     return code
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import report, results
+from . import results
 from .errors import Exit
+from .report import files
 
 
 def show(options: argparse.Namespace) -> Exit:
@@ -16,7 +17,7 @@ def show(options: argparse.Namespace) -> Exit:
     folder = Path(options.output) if options.output else source if source.is_dir() \
         else source.parent
     results.prepare_folder(folder)
-    report.write(folder, result)
-    print(report.environment_text(result))
-    report.announce(folder, result)
+    files.write(folder, result)
+    print(files.environment_text(result))
+    files.announce(folder, result)
     return Exit.OK

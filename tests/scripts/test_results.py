@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 from support import ROOT, main, sample
-from benchlib import chart, codec, model, results, stats, table
+from benchlib import codec, model, results, stats, table
 from benchlib.errors import BenchError
+from benchlib.report import chart
 
 
 def result(**changes: Any) -> model.Result:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import chart, environment, results, table
-from .model import Result
+from . import chart
+from .. import environment, results, table
+from ..model import Result
 
 
 def write(folder: Path, result: Result) -> None:

@@ -17,9 +17,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-from .errors import BenchError  # noqa: E402
-from .model import Result, Summary  # noqa: E402
-from .table import cases, disturbed_share, duration, labels, of_case, workload  # noqa: E402
+from ..errors import BenchError  # noqa: E402
+from ..model import Result, Summary  # noqa: E402
+from ..table import cases, disturbed_share, duration, labels, of_case, workload  # noqa: E402
 
 GREY, DARK, RULE = "#8c8c8c", "#222222", "#d9d9d9"
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
