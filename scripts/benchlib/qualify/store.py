@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""qualification.json: written after every step, so that whatever ends a run leaves what was known;
+read back, for a report or to resume, only if it fits the schema of model.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ..codec import DecodeError, decode, encode
+from ..errors import refuse
+from ..results import write_text
+from .model import (CHECK_VERDICTS, CRITERION_VERDICTS, SCHEMA, STEP_STATES, VERDICTS,
+                    Qualification)
+
+FILE = "qualification.json"
+_NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")
+
+
+def write(folder: Path, qualification: Qualification) -> None:
+    """Write it, complete or not at all."""
+    text = json.dumps(encode(qualification), indent=1, allow_nan=False)
+    write_text(folder / FILE, _NUMBERS.sub(lambda found: "".join(found[0].split()), text) + "\n")
+
+
+def read(path: Path) -> Qualification:
+    """The qualification in a folder or file, checked."""
+    file = path / FILE if path.is_dir() else path
+    try:
+        value = json.loads(file.read_text())
+    except OSError as error:
+        raise refuse(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise refuse(f"{file} is not JSON: {error}") from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != SCHEMA:
+        raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
+                     "Use the version of the project that wrote it.")
+    try:
+        return parse(value)
+    except DecodeError as error:
+        raise refuse(f"{file} does not fit its schema: {error}") from error
+
+
+def parse(value: Any) -> Qualification:
+    """From JSON values; DecodeError when anything does not fit."""
+    found = decode(Qualification, value)
+    _one_of(found.verdict, VERDICTS, "verdict")
+    for i, check in enumerate(found.checks):
+        _one_of(check.verdict, CHECK_VERDICTS, f"checks[{i}].verdict")
+    for i, criterion in enumerate(found.criteria):
+        _one_of(criterion.verdict, CRITERION_VERDICTS, f"criteria[{i}].verdict")
+    names = [step.name for step in found.steps]
+    for i, step in enumerate(found.steps):
+        _one_of(step.state, STEP_STATES, f"steps[{i}].state")
+        if names.count(step.name) > 1:
+            raise DecodeError(f"steps[{i}].name: {step.name!r} is there twice")
+        for j, cell in enumerate(step.cells):
+            if len(cell.latency.bins) != len(cell.latency.counts):
+                raise DecodeError(f"steps[{i}].cells[{j}].latency: as many counts as bins, please")
+        for j, steady in enumerate(step.steady):
+            if steady.rounds < 1 or steady.first + steady.rounds > len(steady.values):
+                raise DecodeError(f"steps[{i}].steady[{j}]: the window leaves the series")
+    return found
+
+
+def _one_of(word: str, words: tuple[str, ...], where: str) -> None:
+    if word not in words:
+        raise DecodeError(f"{where}: must be one of {', '.join(words)}, got {word!r:.60}")
