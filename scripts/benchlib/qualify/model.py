@@ -83,15 +83,11 @@ class Check:
 class Workload:
     """What fio is to do in one measurement."""
 
-    rw: str  # fio's word
-    block_size: int  # 0: a mix of sizes, in `split`
-    depth: int
-    jobs: int = 1
-    read_percent: int | None = None  # of a mixed workload
-    split: str = ""  # fio's bssplit
-
-    def writes(self) -> bool:
-        return self.rw not in ("read", "randread")
+    rw: str  # fio's; with the share of reads when it is not one half: randrw:65
+    block_size: int  # of a mix of sizes, the smallest
+    depth: int  # of each job
+    numjobs: int = 1
+    split: str = ""  # a mix of sizes, as fio's bssplit
 
 
 @dataclass(frozen=True)
@@ -183,7 +179,8 @@ class Step:
     title: str
     purpose: str
     destructive: bool
-    estimate_seconds: float
+    estimate_seconds: float  # when steady states are reached soon
+    most_seconds: float  # when they are not
     estimate_written: int
     state: str = "planned"  # one of STEP_STATES
     reason: str = ""  # why it failed, was skipped or is partial
