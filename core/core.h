@@ -7,12 +7,16 @@
 
 /* drivers.c: NULL when there is none of that name */
 const struct bk_driver *bk_find_driver(const char *name);
+/* NULL past the last one */
+const struct bk_driver *bk_driver_at(size_t index);
 
 /* props_common.c */
 extern const struct bk_prop bk_common_props[];
 
 /* prop.c */
 bool bk_is_utf8(const char *s);
+/* The first state in which the property can be read. */
+enum bk_state bk_prop_readable_from(const struct bk_driver *drv, const struct bk_prop *p);
 void bk_free_props(struct blkio *b);
 
 /* region.c: the table; what changes it is called under the lock of mem.c */

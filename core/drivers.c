@@ -20,3 +20,8 @@ const struct bk_driver *bk_find_driver(const char *name)
 	}
 	return NULL;
 }
+
+const struct bk_driver *bk_driver_at(size_t index)
+{
+	return index < ARRAY_SIZE(drivers) ? drivers[index] : NULL;
+}

@@ -59,15 +59,15 @@ static void *field(struct blkio *b, const struct bk_prop *p)
 	return (char *)b + p->offset;
 }
 
-static enum bk_state readable_from(const struct blkio *b, const struct bk_prop *p)
+enum bk_state bk_prop_readable_from(const struct bk_driver *drv, const struct bk_prop *p)
 {
 	switch (p->readable) {
 	case BK_GET_ALWAYS:
 		return BK_CREATED;
 	case BK_GET_LIMIT:
-		return b->drv->limits_from;
+		return drv->limits_from;
 	case BK_GET_TOPOLOGY:
-		return b->drv->topology_from;
+		return drv->topology_from;
 	case BK_GET_CONNECTED:
 		break;
 	}
@@ -76,7 +76,7 @@ static enum bk_state readable_from(const struct blkio *b, const struct bk_prop *
 
 static int get(struct blkio *b, const struct bk_prop *p, union bk_val *val)
 {
-	if (b->state < readable_from(b, p))
+	if (b->state < bk_prop_readable_from(b->drv, p))
 		return bk_err(ENODEV, "property \"%s\" cannot be read before blkio_connect()",
 			      p->name);
 	if (p->get)

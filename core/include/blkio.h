@@ -105,6 +105,48 @@ int blkio_set_int(struct blkio *b, const char *name, int value);
 int blkio_set_uint64(struct blkio *b, const char *name, uint64_t value);
 int blkio_set_str(struct blkio *b, const char *name, const char *value);
 
+/* ---- What there is ------------------------------------------------------------------------ */
+
+/*
+ * Not in libblkio: BLKIO_HAS_PROPERTY_INFO says that this header declares it. Needs no instance and
+ * no device.
+ */
+#define BLKIO_HAS_PROPERTY_INFO 1
+
+/** The name of a driver, for indexes from 0; NULL past the last one. Static text. */
+const char *blkio_get_driver_name(int index);
+
+enum {
+	BLKIO_TYPE_BOOL,
+	BLKIO_TYPE_INT,
+	BLKIO_TYPE_UINT64,
+	BLKIO_TYPE_STR,
+};
+
+enum {
+	BLKIO_STATE_CREATED = 1 << 0,
+	BLKIO_STATE_CONNECTED = 1 << 1,
+	BLKIO_STATE_STARTED = 1 << 2,
+};
+
+/** A property of a driver. Later versions may add members at the end. */
+struct blkio_property_info {
+	const char *name;  /* static text */
+	const char *doc;   /* a sentence about it; static text */
+	uint32_t type;	   /* BLKIO_TYPE_* */
+	uint32_t readable; /* BLKIO_STATE_*: the states in which it can be read; not 0 */
+	uint32_t writable; /* BLKIO_STATE_*: the states in which it can be set */
+	uint32_t reserved_;
+};
+
+/**
+ * Describe a property of a driver, for indexes from 0, in *info, of which the caller's program has
+ * size bytes: sizeof(*info). What an older library does not know is 0 there.
+ * -ENOENT: past the last property; -ENODEV: no such driver; -EINVAL.
+ */
+int blkio_get_property_info(const char *driver, int index, struct blkio_property_info *info,
+			    size_t size);
+
 /* ---- Memory regions ----------------------------------------------------------------------- */
 
 /** Memory that requests may read from and write to. */

@@ -378,6 +378,21 @@ static void absent(struct device *d)
 	}
 }
 
+/* The table has every property that the library says there is. */
+static void complete(struct device *d)
+{
+	struct blkio_property_info info;
+	int n = 0;
+
+	for (; !blkio_get_property_info(d->driver, n, &info, sizeof(info)); n++) {
+		if (!has(driver_of(d), info.name))
+			FAIL("no row for \"%s\"", info.name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		n -= !!(rows[i].drivers & driver_of(d));
+	CHECK_EQ(n, 0);
+}
+
 static void null_capacity(struct device *d)
 {
 	struct blkio *b;
@@ -394,6 +409,7 @@ static void null_capacity(struct device *d)
 static const struct test tests[] = {
 	{ "walk", walk, T_ANY },
 	{ "properties of other drivers", absent, T_ANY },
+	{ "complete", complete, T_ANY },
 	{ "capacity of null", null_capacity, 0 },
 };
 TEST_MAIN(tests)

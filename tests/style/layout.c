@@ -33,6 +33,20 @@ FIELD(struct blkio_zone, zone_state, 33);
 FIELD(struct blkio_zone, reset, 34);
 FIELD(struct blkio_zone, reserved_, 35);
 
+/* Ours alone, and as final. */
+FIELD(struct blkio_property_info, name, 0);
+FIELD(struct blkio_property_info, doc, 8);
+FIELD(struct blkio_property_info, type, 16);
+FIELD(struct blkio_property_info, readable, 20);
+FIELD(struct blkio_property_info, writable, 24);
+VALUE(BLKIO_TYPE_BOOL, 0);
+VALUE(BLKIO_TYPE_INT, 1);
+VALUE(BLKIO_TYPE_UINT64, 2);
+VALUE(BLKIO_TYPE_STR, 3);
+VALUE(BLKIO_STATE_CREATED, 1);
+VALUE(BLKIO_STATE_CONNECTED, 2);
+VALUE(BLKIO_STATE_STARTED, 4);
+
 VALUE(BLKIO_REQ_FUA, 1);
 VALUE(BLKIO_REQ_NO_UNMAP, 2);
 VALUE(BLKIO_REQ_NO_FALLBACK, 4);
