@@ -13,7 +13,7 @@ from . import environment, machine, plan, prepare, results, stats, targets
 from .contenders import BASELINE
 from .errors import BenchError, Exit, refuse
 from .measure import Campaign
-from .model import SCHEMA, ContenderInfo, Result
+from .model import SCHEMA, ContenderInfo, Environment, Result
 from .report import files
 
 
@@ -35,9 +35,9 @@ def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
 def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exit:
     """Measure and report; what was measured before a failure or Ctrl-C is kept as partial."""
     results.prepare_folder(folder)
-    stack.enter_context(machine.stay_off(campaign.settings.cpu))
+    stack.enter_context(machine.stay_off(campaign.settings.cpus))
     held = stack.enter_context(machine.no_deep_sleep())
-    record = environment.record(prepare.ROOT, build, campaign.settings.cpu, held)
+    record = environment.record(prepare.ROOT, build, campaign.settings.cpus[-1], held)
     for note in record.notes:
         campaign.progress.say(f"note: {note}")
     started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
@@ -48,10 +48,11 @@ def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exi
         return code
     result = Result(
         schema=SCHEMA, complete=complete, started=started.isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - begin, 1), baseline=BASELINE, settings=campaign.settings,
+        seconds=round(time.monotonic() - begin, 1), settings=campaign.settings,
         environment=record, targets=[target.info() for target in campaign.targets.values()],
-        contenders=_infos(campaign, plan.engine_path(build)), skips=campaign.skips,
-        summaries=stats.summarise(campaign.samples, BASELINE, campaign.settings.seed),
+        contenders=_infos(campaign, plan.engine_path(build), record), skips=campaign.skips,
+        summaries=stats.summarise(campaign.samples, against(campaign),
+                                  campaign.settings.seed),
         system_calls=campaign.system_calls, retried_rounds=campaign.retried,
         samples=campaign.samples)
     results.write(folder, result)
@@ -86,8 +87,15 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder
 
 
-def _infos(campaign: Campaign, engine: str) -> list[ContenderInfo]:
-    return [ContenderInfo(contender.name, contender.label,
+def against(campaign: Campaign) -> dict[str, str]:
+    """Whom each contender is compared with."""
+    return {name: "" if name == BASELINE else BASELINE for name in campaign.contenders}
+
+
+def _infos(campaign: Campaign, engine: str, record: Environment) -> list[ContenderInfo]:
+    return [ContenderInfo(contender.name, contender.label, against(campaign)[contender.name],
+                          "" if contender.name.startswith("native") else record.libblkio,
+                          record.fio,
                           [option.replace(engine, "libblkio.so") for option in contender.options],
                           campaign.ring_flags.get(contender.name))
             for contender in campaign.contenders.values()]

@@ -57,12 +57,16 @@ def register(parser: argparse.ArgumentParser) -> None:
                       help="go through the page cache on a --target PATH (default: O_DIRECT)")
     what.add_argument("--modes", type=options.names, default=[], metavar="LIST",
                       help="modes to compare, see below (default: all but native-fixed)")
-    what.add_argument("--bs", type=options.size, default=512, metavar="SIZE",
-                      help="block size (default: 512)")
+    what.add_argument("--bs", type=options.sizes, default=[512], metavar="LIST",
+                      help="block sizes (default: 512)")
     what.add_argument("--depth", type=options.counts, default=[1, 32], metavar="LIST",
                       help="queue depths (default: 1,32)")
-    what.add_argument("--rw", default="randread", metavar="WORKLOAD",
-                      help="fio's rw: randread (default), read, randwrite, randrw, ...")
+    what.add_argument("--numjobs", type=options.counts, default=[1], metavar="LIST",
+                      help="numbers of fio jobs at a time, each on a CPU of its own as far as "
+                           "there are so many (default: 1)")
+    what.add_argument("--rw", type=options.names, default=["randread"], metavar="LIST",
+                      help="fio's workloads: randread (default), read, randwrite, randrw, ...; "
+                           "randrw:70 has 70 %% reads")
     what.add_argument("--destructive", action="store_true",
                       help="allow a workload that overwrites the --target; never given to one that "
                            "is mounted or in use")
@@ -76,8 +80,8 @@ def register(parser: argparse.ArgumentParser) -> None:
                      help="measured time of one fio process (default: 0.5)")
     how.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
                      help="size of scratch files (default: 256m)")
-    how.add_argument("--cpu", type=int, metavar="N",
-                     help="CPU for fio's job (default: the last one)")
+    how.add_argument("--cpu", type=options.whole_numbers, metavar="LIST",
+                     help="CPUs for fio's jobs (default: the last ones)")
     how.add_argument("--max-load", type=options.share, default=0.05, metavar="PERCENT",
                      help="repeat a round when other programs used more of the machine "
                           "(default: 5)")

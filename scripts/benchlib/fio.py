@@ -19,7 +19,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import BenchError
+from .errors import BenchError, refuse
 from .model import Histogram
 
 DEFAULT_OPTIONS = ("--name=bench", "--norandommap", "--invalidate=0", "--allow_file_create=0",
@@ -28,8 +28,24 @@ DEFAULT_OPTIONS = ("--name=bench", "--norandommap", "--invalidate=0", "--allow_f
 START_STOP_SECONDS = 60  # more than fio ever needs beyond the run time: then it hangs
 KILL_AFTER_SECONDS = 5
 DIRECTIONS = ("read", "write", "trim")
+MIXED = ("randrw", "rw", "readwrite")
 WRITES = ("write", "randwrite", "readwrite", "rw", "randrw", "trim", "randtrim", "trimwrite")
 WORKLOADS = ("randread", "read", *WRITES)
+
+
+def writes(rw: str) -> bool:
+    """Does the workload change what is on its target?"""
+    return rw.partition(":")[0] in WRITES
+
+
+def check_workload(rw: str) -> None:
+    """Refuse what is none of WORKLOADS, or a mix that is no percentage."""
+    kind, colon, reads = rw.partition(":")
+    if kind not in WORKLOADS:
+        raise refuse(f"--rw {rw}: no such workload", f"Choose from {', '.join(WORKLOADS)}.")
+    if colon and not (kind in MIXED and reads.isdigit() and 0 < int(reads) < 100):
+        raise refuse(f"--rw {rw}: only {', '.join(MIXED)} take a share of reads, 1 to 99",
+                     "For example --rw randrw:70")
 
 
 @dataclass(frozen=True)
@@ -43,17 +59,26 @@ class Job:
     size: int
     runtime_ms: int
     ramp_ms: int
-    cpu: int
+    cpus: tuple[int, ...]  # each job on one of them
     random_seed: int
-    ios: int = 0  # when set, so many I/Os instead of the run time
+    numjobs: int = 1
+    ios: int = 0  # when set, so many I/Os of each job instead of the run time
 
     def options(self) -> list[str]:
         # fio reads --runtime=0.7 as 0: milliseconds. Sizes are whole blocks.
-        options = [f"--rw={self.rw}", f"--bs={self.block_size}", f"--iodepth={self.depth}",
+        options = [*self._workload(), f"--bs={self.block_size}", f"--iodepth={self.depth}",
                    f"--direct={int(self.direct)}",
                    f"--size={self.size // self.block_size * self.block_size}",
-                   *self._extent(), f"--cpus_allowed={self.cpu}", f"--randseed={self.random_seed}"]
-        return options if self.rw in WRITES else [*options, "--readonly"]
+                   *self._extent(), f"--cpus_allowed={','.join(map(str, self.cpus))}",
+                   f"--randseed={self.random_seed}"]
+        if self.numjobs > 1:
+            options += [f"--numjobs={self.numjobs}", "--group_reporting",
+                        "--cpus_allowed_policy=split"]
+        return options if writes(self.rw) else [*options, "--readonly"]
+
+    def _workload(self) -> list[str]:
+        kind, _, reads = self.rw.partition(":")
+        return [f"--rw={kind}", *([f"--rwmixread={reads}"] if reads else [])]
 
     def _extent(self) -> list[str]:
         if self.ios:
@@ -81,13 +106,19 @@ class Outcome:
     latency: Histogram
 
 
-def command(job: Job, engine_options: list[str], target_options: list[str]) -> list[str]:
+def command(job: Job, engine_options: list[str], target_options: list[str],
+            program: str = "fio") -> list[str]:
     """fio's command line."""
-    return ["fio", *DEFAULT_OPTIONS, *engine_options, *target_options, *job.options()]
+    return [program, *DEFAULT_OPTIONS, *engine_options, *target_options, *job.options()]
 
 
 def run(argv: list[str], seconds: float) -> Outcome:
     """Run fio and read its figures; BenchError with fio's own message when it fails."""
+    return outcome(*answer(argv, seconds))
+
+
+def answer(argv: list[str], seconds: float) -> tuple[dict[str, Any], str]:
+    """Run fio: what it says of its job, unread, and what it printed besides."""
     status, output, errors = _run_process(argv, seconds + START_STOP_SECONDS)
     noise, answer = _split(output)
     words = _words(errors + "\n" + noise)
@@ -97,7 +128,7 @@ def run(argv: list[str], seconds: float) -> Outcome:
     job = answer["jobs"][0]
     if job["error"]:
         raise BenchError(f"fio failed: {words or os.strerror(job['error'])}", _remedy(words))
-    return _outcome(job, words)
+    return job, words
 
 
 def _run_process(argv: list[str], timeout: float) -> tuple[int, str, str]:
@@ -159,7 +190,8 @@ def _remedy(words: str) -> str:
     return ""
 
 
-def _outcome(job: dict[str, Any], words: str) -> Outcome:
+def outcome(job: dict[str, Any], words: str) -> Outcome:
+    """The figures in fio's answer."""
     sides = [job[name] for name in DIRECTIONS if job.get(name, {}).get("lat_ns", {}).get("N")]
     if not sides:
         # An engine that fails after its set-up can leave exit status 0 and no I/O.

@@ -9,7 +9,7 @@ import struct
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Collection, Iterator
 
 from .blockdev import read_text
 
@@ -22,17 +22,18 @@ def allowed_cpus() -> set[int]:
     return os.sched_getaffinity(0)
 
 
-def choose_cpu() -> int:
-    """The CPU for fio's job: the last we may use, far from CPU 0 that serves most interrupts."""
-    return max(allowed_cpus())
+def choose_cpus(jobs: int = 1) -> list[int]:
+    """CPUs for fio's jobs: the last we may use, far from CPU 0 that serves most interrupts."""
+    return sorted(allowed_cpus())[-jobs:]
 
 
 @contextmanager
-def stay_off(cpu: int) -> Iterator[None]:
-    """Keep this process, and what it starts, off `cpu`; fio moves its job there by itself."""
+def stay_off(cpus: Collection[int]) -> Iterator[None]:
+    """Keep this process, and what it starts, off `cpus` where others are left; fio moves its jobs
+    there by itself."""
     allowed = allowed_cpus()
-    if len(allowed) > 1:
-        os.sched_setaffinity(0, allowed - {cpu})
+    if allowed - set(cpus):
+        os.sched_setaffinity(0, allowed - set(cpus))
     try:
         yield
     finally:

@@ -12,10 +12,11 @@ from . import fio, rings, syscalls
 from .contenders import Contender
 from .errors import BenchError
 from .machine import LoadMeter
-from .model import Sample, Settings, Skip, SystemCalls
+from .model import Case, Sample, Settings, Skip, SystemCalls
 from .progress import Progress
-from .schedule import Block, Case, blocks
+from .schedule import Block, blocks
 from .targets import Target
+from .words import case_label
 
 TRIAL_MS = 100
 LOOK_SECONDS = 0.5  # so long is looked at other load before a round is repeated
@@ -38,6 +39,7 @@ class Campaign:
     ring_flags: dict[str, list[str] | None] = field(default_factory=dict)
     system_calls: list[SystemCalls] = field(default_factory=list)
     measured: dict[tuple[int, Case], list[Sample]] = field(default_factory=dict)
+    begin: float = field(default_factory=time.monotonic)
     retried: int = 0
     lost: int = 0
 
@@ -103,10 +105,9 @@ class Campaign:
     def _lost(self, block: Block, error: BenchError) -> None:
         """A round without figures: told, counted, and too many are the end."""
         self.failures.append(error)
-        self.skips.append(Skip(block.case.target, "", f"round {block.round + 1} at depth "
-                               f"{block.case.depth} failed: {error.message}"))
-        self.progress.say(f"round {block.round + 1} on {block.case.target} at depth "
-                          f"{block.case.depth} is lost: {error}")
+        self.skips.append(Skip(block.case.target, "", f"round {block.round + 1} of "
+                               f"{case_label(block.case)} failed: {error.message}"))
+        self.progress.say(f"round {block.round + 1} of {case_label(block.case)} is lost: {error}")
         self.lost += 1
         if self.lost > MOST_FAILURES:
             raise BenchError(f"{self.lost} rounds failed; giving up")
@@ -120,10 +121,10 @@ class Campaign:
             outcome = self._run(block.case, name, block.random_seed)
             outcomes.append(outcome)
             self.progress.step(f"round {block.round + 1}/{self.settings.rounds}  "
-                               f"{block.case.target} depth {block.case.depth}  "
+                               f"{case_label(block.case)}  "
                                f"{self.contenders[name].label}: {outcome.mean / 1000:.2f} µs")
-        load = meter.share()
-        return [Sample(target=block.case.target, depth=block.case.depth, contender=name,
+        load, at = meter.share(), round(time.monotonic() - self.begin, 2)
+        return [Sample(case=block.case, contender=name, at=at,
                        round=block.round, position=position, calm=load <= self.settings.max_load,
                        other_load=round(load, 4), **vars(outcome))
                 for position, (name, outcome) in enumerate(zip(block.order, outcomes))]
@@ -131,9 +132,10 @@ class Campaign:
     def job(self, case: Case, random_seed: int) -> fio.Job:
         """What fio is to do in a case."""
         target, settings = self.targets[case.target], self.settings
-        return fio.Job(rw=settings.rw, block_size=settings.block_size, depth=case.depth,
+        return fio.Job(rw=case.rw, block_size=case.block_size, depth=case.depth,
                        direct=target.direct, size=target.size, runtime_ms=settings.runtime_ms,
-                       ramp_ms=settings.ramp_ms, cpu=settings.cpu, random_seed=random_seed)
+                       ramp_ms=settings.ramp_ms, cpus=tuple(settings.cpus[-case.numjobs:]),
+                       random_seed=random_seed, numjobs=case.numjobs)
 
     def _run(self, case: Case, name: str, random_seed: int) -> fio.Outcome:
         contender, job = self.contenders[name], self.job(case, random_seed)
@@ -156,10 +158,10 @@ class Campaign:
                 lambda ios: fio.command(replace(job, ios=ios), contender.options, reach),
                 job.size // job.block_size)
         if calls is not None:
-            self.system_calls.append(SystemCalls(case.target, case.depth, name, calls))
+            self.system_calls.append(SystemCalls(case, name, round(calls / case.numjobs, 2)))
 
     def _failed(self, case: Case, name: str, error: BenchError) -> None:
         self.failures.append(error)
         self.skips.append(Skip(case.target, name, error.message))
-        self.progress.say(f"{self.contenders[name].label} cannot run on {case.target} at depth "
-                          f"{case.depth}: {error}")
+        self.progress.say(f"{self.contenders[name].label} cannot run "
+                          f"{case_label(case)}: {error}")

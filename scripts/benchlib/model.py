@@ -9,22 +9,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SCHEMA = "libblkio-bench/1"
+SCHEMA = "libblkio-bench/2"
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """A cell of the matrix: all that decides what fio does, but for who does it.
+
+    words.case_label() says it in words.
+    """
+
+    target: str
+    rw: str  # fio's rw; with the share of reads when it is not one half: randrw:70
+    block_size: int
+    depth: int  # of each job
+    numjobs: int
 
 
 @dataclass(frozen=True)
 class Settings:
     """What was asked for."""
 
-    rw: str
-    block_size: int
+    workloads: list[str]  # values of Case.rw
+    block_sizes: list[int]
     depths: list[int]
+    numjobs: list[int]
     modes: list[str]
-    rounds: int
+    rounds: int  # of each case; the least when there is `until`
+    until: float | None  # more rounds until half the interval of every ratio is narrower
+    budget: float | None  # seconds, after which no such round is begun
     runtime_ms: int
     ramp_ms: int
     seed: int
-    cpu: int  # the CPU that fio's job is pinned to
+    cpus: list[int]  # that fio's jobs are pinned to, one each as far as they go
     max_load: float  # a round in which others used more of the machine is run again
 
 
@@ -42,8 +59,11 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class ContenderInfo:
-    name: str
+    name: str  # MODE, or MODE@VARIANT when several builds or fios are compared
     label: str
+    against: str  # the contender that it is compared with; "" for one that is only that
+    build: str  # libblkio's version, "" for fio's own engines
+    fio: str  # fio's version
     options: list[str]  # fio's, without the target
     ring_flags: list[str] | None  # io_uring_setup flags seen; None: not known
 
@@ -76,9 +96,9 @@ class Histogram:
 class Sample:
     """One fio process: one contender, once, in one round."""
 
-    target: str
-    depth: int
+    case: Case
     contender: str
+    at: float | None  # seconds from the start of the measurement to the end of the round
     round: int
     position: int  # 0: ran first in its round
     calm: bool  # False: others disturbed the round and the retries were used up
@@ -108,10 +128,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Summary:
-    """One contender on one target at one depth, over all its rounds."""
+    """One contender in one case, over all its rounds."""
 
-    target: str
-    depth: int
+    case: Case
     contender: str
     rounds: int
     disturbed: int  # of these rounds, how many were disturbed
@@ -119,7 +138,7 @@ class Summary:
     p50: float  # percentiles of the merged histograms
     p99: float
     iops: float  # median over rounds
-    ratio: Interval | None  # mean latency relative to the baseline of the same round
+    ratio: Interval | None  # mean latency relative to that of `against` in the same round
     verdict: str  # one of stats.VERDICTS
 
 
@@ -127,8 +146,7 @@ class Summary:
 class SystemCalls:
     """How many system calls an I/O takes, all of fio's process counted."""
 
-    target: str
-    depth: int
+    case: Case
     contender: str
     per_io: float
 
@@ -163,7 +181,6 @@ class Result:
     complete: bool
     started: str  # UTC, ISO 8601
     seconds: float
-    baseline: str
     settings: Settings
     environment: Environment
     targets: list[TargetInfo]

@@ -29,6 +29,18 @@ def counts(text: str) -> list[int]:
     return list(dict.fromkeys(count(part.strip()) for part in text.split(",")))
 
 
+def whole_numbers(text: str) -> list[int]:
+    """0,1"""
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,1")
+    return sorted({int(part) for part in text.split(",")})
+
+
+def sizes(text: str) -> list[int]:
+    """512,4k"""
+    return list(dict.fromkeys(size(part) for part in text.split(",")))
+
+
 def names(text: str) -> list[str]:
     """block,loop"""
     found = [part.strip() for part in text.split(",") if part.strip()]

@@ -7,6 +7,7 @@ Standard library only, so that --dry-run works before the set-up.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import shlex
@@ -17,10 +18,9 @@ from . import fio, machine, targets
 from .contenders import Contender, choose
 from .errors import refuse
 from .measure import TRIAL_MS, Campaign
-from .model import Settings, Skip, left_out
+from .model import Case, Settings, Skip, left_out
 from .prepare import LIBRARY, ROOT
 from .progress import Progress, clock
-from .schedule import Case
 
 ROUNDS, QUICK_ROUNDS = 11, 5
 RUNTIME_MS, QUICK_RUNTIME_MS = 500, 300
@@ -45,7 +45,7 @@ def campaign(options: argparse.Namespace) -> Campaign:
     contenders = choose(options.modes, engine)
     settings = _settings(options, [contender.name for contender in contenders])
     chosen, skips = _targets(options, settings, build)
-    entries, more = _entries(chosen, contenders, settings.depths)
+    entries, more = _entries(chosen, contenders, settings)
     return Campaign(settings, {target.name: target for target in chosen},
                     {contender.name: contender for contender in contenders},
                     Progress(_processes(entries) * (settings.rounds + 1)), entries,
@@ -61,18 +61,19 @@ def _patience(options: argparse.Namespace) -> float:
 
 def _settings(options: argparse.Namespace, modes: list[str]) -> Settings:
     quick = options.quick
-    cpu = machine.choose_cpu() if options.cpu is None else options.cpu
-    if cpu not in machine.allowed_cpus():
-        raise refuse(f"--cpu {cpu}: this process may use {sorted(machine.allowed_cpus())}")
-    if options.rw not in fio.WORKLOADS:
-        raise refuse(f"--rw {options.rw}: no such workload",
-                     f"Choose from {', '.join(fio.WORKLOADS)}.")
+    cpus = options.cpu or machine.choose_cpus(max(options.numjobs))
+    if not set(cpus) <= machine.allowed_cpus():
+        raise refuse(f"--cpu {','.join(map(str, cpus))}: this process may use "
+                     f"{sorted(machine.allowed_cpus())}")
+    for rw in options.rw:
+        fio.check_workload(rw)
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     return Settings(
-        rw=options.rw, block_size=options.bs, depths=options.depth, modes=modes,
-        rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS),
+        workloads=options.rw, block_sizes=options.bs, depths=options.depth,
+        numjobs=options.numjobs, modes=modes,
+        rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS), until=None, budget=None,
         runtime_ms=options.runtime or (QUICK_RUNTIME_MS if quick else RUNTIME_MS),
-        ramp_ms=RAMP_MS, seed=seed, cpu=cpu, max_load=options.max_load)
+        ramp_ms=RAMP_MS, seed=seed, cpus=cpus, max_load=options.max_load)
 
 
 def _targets(options: argparse.Namespace, settings: Settings,
@@ -86,14 +87,15 @@ def _targets(options: argparse.Namespace, settings: Settings,
             planned = targets.plan_scratch(name, build, options.size)
         else:
             planned = targets.user_target(
-                name, buffered=options.buffered, writes=settings.rw in fio.WRITES,
+                name, buffered=options.buffered, writes=any(map(fio.writes, settings.workloads)),
                 destructive=options.destructive, warn=_say)
         if isinstance(planned, Skip):
             if options.target:
                 raise refuse(f"target {name}: {planned.reason}")
             skips.append(planned)
             continue
-        targets.check_block_size(planned, settings.block_size)
+        for size in settings.block_sizes:
+            targets.check_block_size(planned, size)
         chosen.append(planned)
     if not chosen:
         reasons = "; ".join(left_out(skips))
@@ -110,7 +112,7 @@ def _distinct(chosen: list[targets.Target]) -> list[targets.Target]:
 
 
 def _entries(chosen: list[targets.Target], contenders: list[Contender],
-             depths: list[int]) -> tuple[dict[Case, list[str]], list[Skip]]:
+             settings: Settings) -> tuple[dict[Case, list[str]], list[Skip]]:
     """Who takes part in which case, and why the others do not."""
     entries: dict[Case, list[str]] = {}
     skips = []
@@ -118,8 +120,13 @@ def _entries(chosen: list[targets.Target], contenders: list[Contender],
         obstacles = {contender.name: contender.obstacle(target) for contender in contenders}
         able = [name for name, obstacle in obstacles.items() if not obstacle]
         skips += [Skip(target.name, name, text) for name, text in obstacles.items() if text]
-        entries.update({Case(target.name, depth): list(able) for depth in depths})
+        entries.update({case: list(able) for case in _matrix(target.name, settings)})
     return entries, skips
+
+
+def _matrix(target: str, settings: Settings) -> list[Case]:
+    return [Case(target, *cell) for cell in itertools.product(
+        settings.workloads, settings.block_sizes, settings.depths, settings.numjobs)]
 
 
 def _processes(entries: dict[Case, list[str]]) -> int:
@@ -132,8 +139,8 @@ def announce(plan: Campaign) -> None:
     one = (settings.runtime_ms + settings.ramp_ms) / 1000 + FIO_START_SECONDS
     trials = 1 + 2 * plan.count_calls
     seconds = processes * (settings.rounds * one + TRIAL_MS / 1000 + trials * FIO_START_SECONDS)
-    _say(f"{settings.rounds} rounds of {processes} fio runs on {', '.join(plan.targets)} at depth "
-         f"{', '.join(map(str, settings.depths))}: about {clock(seconds)}, seed {settings.seed}")
+    _say(f"{settings.rounds} rounds of {processes} fio runs on {', '.join(plan.targets)}: about "
+         f"{clock(seconds)}, seed {settings.seed}")
     for line in left_out(plan.skips):
         _say(f"leaving out {line}")
 

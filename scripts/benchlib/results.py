@@ -18,6 +18,7 @@ from pathlib import Path
 from .codec import DecodeError, decode, encode
 from .errors import BenchError, refuse
 from .model import SCHEMA, Result
+from .upgrade import upgrade
 
 RESULT = "result.json"
 _NUMBERS = re.compile(r"\[[\d,\s]+\]")  # as json writes them: one number a line
@@ -71,26 +72,35 @@ def read(path: Path) -> Result:
         raise refuse(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
         raise refuse(f"{file} is not JSON: {error}") from error
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if schema != SCHEMA:
-        raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
-                     "Use the version of the project that wrote it.")
     try:
+        if isinstance(value, dict):
+            value = upgrade(value)
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if schema != SCHEMA:
+            raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
+                         "Use the version of the project that wrote it.")
         result = decode(Result, value)
-        _check_samples(result)
+        _check(result)
     except DecodeError as error:
         raise refuse(f"{file} does not fit its schema: {error}") from error
     return result
 
 
-def _check_samples(result: Result) -> None:
+def _check(result: Result) -> None:
     """What types alone do not say."""
     targets = {target.name for target in result.targets}
     contenders = {contender.name for contender in result.contenders}
+    for kind, items in (("samples", result.samples), ("summaries", result.summaries),
+                        ("system_calls", result.system_calls)):
+        for i, item in enumerate(items):
+            if item.case.target not in targets or item.contender not in contenders:
+                raise DecodeError(f"{kind}[{i}]: {item.case.target}/{item.contender} is not listed")
+    for contender in result.contenders:
+        if contender.against and contender.against not in contenders:
+            raise DecodeError(f"contenders: {contender.name} is compared with "
+                              f"{contender.against}, which is not listed")
     for i, sample in enumerate(result.samples):
         where = f"samples[{i}]"
-        if sample.target not in targets or sample.contender not in contenders:
-            raise DecodeError(f"{where}: {sample.target}/{sample.contender} is not listed")
         if len(sample.latency.bins) != len(sample.latency.counts):
             raise DecodeError(f"{where}.latency: as many counts as bins, please")
         if sample.mean <= 0 or sample.ios <= 0:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """In which order everything runs: random, reproducible from a seed, and balanced.
 
-A round visits every case (target and depth) once, in random order. Within a case all contenders
+A round visits every case once, in random order. Within a case all contenders
 follow each other directly; each second round runs them in the reverse of the order before
 (A B C, then C B A), so that a slow drift of the machine favours none.
 """
@@ -12,11 +12,7 @@ import random
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Sequence
 
-
-@dataclass(frozen=True)
-class Case:
-    target: str
-    depth: int
+from .model import Case
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ directly and share whatever the machine was doing; the median of those ratios is
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterable, Sequence
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from .model import Histogram, Interval, Sample, Summary
+from .model import Case, Histogram, Interval, Sample, Summary
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -97,16 +97,22 @@ def round_ratios(samples: Sequence[Sample], baseline: Sequence[Sample]) -> list[
     return [sample.mean / base[sample.round] for sample in samples if sample.round in base]
 
 
-def summarise(samples: Sequence[Sample], baseline: str, seed: int) -> list[Summary]:
-    """One summary per target, depth and contender, in the order of first appearance."""
-    groups: dict[tuple[str, int, str], list[Sample]] = {}
+def grouped(samples: Iterable[Sample]) -> dict[tuple[Case, str], list[Sample]]:
+    """Samples by case and contender, in the order of first appearance."""
+    groups: dict[tuple[Case, str], list[Sample]] = {}
     for sample in samples:
-        groups.setdefault((sample.target, sample.depth, sample.contender), []).append(sample)
+        groups.setdefault((sample.case, sample.contender), []).append(sample)
+    return groups
+
+
+def summarise(samples: Sequence[Sample], against: Mapping[str, str], seed: int) -> list[Summary]:
+    """One summary per case and contender; `against` names whom each contender is compared with."""
+    groups = grouped(samples)
     summaries = []
-    for (target, depth, contender), own in groups.items():
-        base = groups.get((target, depth, baseline), [])
-        ratio = None if contender == baseline else _ratio(usable(own), usable(base), seed)
-        word = "baseline" if contender == baseline else verdict(ratio) if ratio else "alone"
+    for (case, contender), own in groups.items():
+        other = against.get(contender, "")
+        ratio = _ratio(usable(own), usable(groups.get((case, other), [])), seed)
+        word = "baseline" if not other else verdict(ratio) if ratio else "alone"
         summaries.append(_summary(usable(own), ratio, word))
     return summaries
 
@@ -120,7 +126,7 @@ def _summary(own: Sequence[Sample], ratio: Interval | None, word: str) -> Summar
     first = own[0]
     histogram = merge(sample.latency for sample in own)
     return Summary(
-        target=first.target, depth=first.depth, contender=first.contender, rounds=len(own),
+        case=first.case, contender=first.contender, rounds=len(own),
         disturbed=sum(not sample.calm for sample in own),
         mean=float(np.median([sample.mean for sample in own])),
         p50=percentile(histogram, 50), p99=percentile(histogram, 99),

@@ -1,36 +1,42 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A result as text: one table per target and depth, then the verdict in plain English."""
+"""A result as text: one table per case, then the verdict in plain English."""
 
 from __future__ import annotations
 
 from typing import Sequence
 
-from .model import Result, Summary, left_out
+from .model import Case, ContenderInfo, Result, Summary, left_out
 from .stats import CONFIDENCE, VERDICTS
+from .words import case_label, duration, same_workload
 
 LABEL_WIDTH = 26
-HEAD = (f"  {'':{LABEL_WIDTH}} {'mean':>9} {'p50':>9} {'p99':>9} {'kIOPS':>8} "
-        f"{'calls/IO':>9}   latency vs. native")
 
 
 def render(result: Result) -> str:
     """The whole text."""
-    sections = [_section(result, target, depth) for target, depth in cases(result)]
+    sections = [_section(result, case) for case in cases(result)]
     lines = [line for section in sections for line in [*section, ""]]
     return "\n".join([*_head(result), "", *lines, *verdict_lines(result), ""])
 
 
-def cases(result: Result) -> list[tuple[str, int]]:
-    """(target, depth) in the order asked for, as far as measured."""
-    measured = {(summary.target, summary.depth) for summary in result.summaries}
-    return [(target.name, depth) for target in result.targets for depth in result.settings.depths
-            if (target.name, depth) in measured]
+def cases(result: Result) -> list[Case]:
+    """The cases measured, in the order asked for."""
+    settings = result.settings
+    axes: list[list[object]] = [[target.name for target in result.targets],
+                                [*settings.workloads], [*settings.block_sizes],
+                                [*settings.depths], [*settings.numjobs]]
+
+    def place(case: Case) -> list[int]:
+        values = (case.target, case.rw, case.block_size, case.depth, case.numjobs)
+        return [axis.index(value) for axis, value in zip(axes, values)]
+
+    return sorted({summary.case for summary in result.summaries}, key=place)
 
 
-def of_case(result: Result, target: str, depth: int) -> list[Summary]:
+def of_case(result: Result, case: Case) -> list[Summary]:
     """A case's summaries in the contenders' order."""
     order = [contender.name for contender in result.contenders]
-    found = [s for s in result.summaries if (s.target, s.depth) == (target, depth)]
+    found = [summary for summary in result.summaries if summary.case == case]
     return sorted(found, key=lambda summary: order.index(summary.contender))
 
 
@@ -38,18 +44,27 @@ def labels(result: Result) -> dict[str, str]:
     return {contender.name: contender.label for contender in result.contenders}
 
 
+def against(result: Result) -> dict[str, str]:
+    """Whom each contender is compared with, "" for nobody."""
+    return {contender.name: contender.against for contender in result.contenders}
+
+
+def reference_name(result: Result) -> str:
+    """The one contender that all are compared with; "" when there are several."""
+    names = {contender.against for contender in result.contenders if contender.against}
+    return names.pop() if len(names) == 1 else ""
+
+
 def workload(result: Result) -> str:
-    """The workload in words: 512-byte random reads."""
-    words = {"randread": "random reads", "read": "sequential reads", "randwrite": "random writes",
-             "write": "sequential writes", "randrw": "random reads and writes"}
-    size = result.settings.block_size
-    unit = f"{size >> 10} KiB" if size >= 1024 and size % 1024 == 0 else f"{size}-byte"
-    return f"{unit} {words.get(result.settings.rw, result.settings.rw)}"
+    """The workload in words: 512-byte random reads; or that there are several."""
+    return same_workload(cases(result)) or "several workloads"
 
 
 def _head(result: Result) -> list[str]:
     settings = result.settings
-    lines = [f"{workload(result)}, one job on one CPU, {settings.rounds} interleaved rounds of "
+    jobs = "one job on one CPU" if settings.numjobs == [1] else \
+        f"{', '.join(map(str, settings.numjobs))} jobs on {len(settings.cpus)} CPUs"
+    lines = [f"{workload(result)}, {jobs}, {settings.rounds} interleaved rounds of "
              f"{settings.runtime_ms} ms, seed {settings.seed}",
              "Latency is submission to completion (fio's lat); lower is better. Mean: median over "
              "the rounds;",
@@ -60,35 +75,42 @@ def _head(result: Result) -> list[str]:
     return lines
 
 
-def _section(result: Result, target: str, depth: int) -> list[str]:
-    info = next(item for item in result.targets if item.name == target)
-    names = labels(result)
-    rows = of_case(result, target, depth)
-    lines = [f"{info.label}, {info.medium}, queue depth {depth}", HEAD]
-    calls = {(c.target, c.depth, c.contender): c.per_io for c in result.system_calls}
-    lines += [_row(names[row.contender], row, calls.get((target, depth, row.contender)))
-              for row in rows]
-    return lines
+def _section(result: Result, case: Case) -> list[str]:
+    rows, names = of_case(result, case), labels(result)
+    width = max([LABEL_WIDTH, *(len(names[row.contender]) for row in rows)])
+    calls = {(c.case, c.contender): c.per_io for c in result.system_calls}
+    versus = f"latency vs. {reference_name(result) or 'the other'}"
+    return [case_title(result, case),
+            f"  {'':{width}} {'mean':>9} {'p50':>9} {'p99':>9} {'kIOPS':>8} {'calls/IO':>9}   "
+            f"{versus}",
+            *(_row(names[row.contender].ljust(width), row, calls.get((case, row.contender)),
+                   _partner(result, row)) for row in rows)]
 
 
-def _row(label: str, row: Summary, calls: float | None) -> str:
+def case_title(result: Result, case: Case, medium: bool = True) -> str:
+    """The case with its target in full; the workload only where it is not the same for all."""
+    info = next(item for item in result.targets if item.name == case.target)
+    target = f"{info.label}, {info.medium}" if medium else info.label
+    if not same_workload(cases(result)):
+        return case_label(case, target)
+    jobs = f", {case.numjobs} jobs" if case.numjobs > 1 else ""
+    return f"{target}, queue depth {case.depth}{jobs}"
+
+
+def _partner(result: Result, row: Summary) -> str:
+    """Whom the ratio refers to, where the table's head cannot say it."""
+    other = against(result)[row.contender]
+    return f" (vs. {other})" if other and not reference_name(result) else ""
+
+
+def _row(label: str, row: Summary, calls: float | None, partner: str) -> str:
     ratio = ""
     if row.ratio:
         ratio = f"{row.ratio.median:.3f} [{row.ratio.low:.3f}, {row.ratio.high:.3f}]  "
-    return (f"  {label:{LABEL_WIDTH}} {duration(row.mean):>9} {duration(row.p50):>9} "
+    return (f"  {label} {duration(row.mean):>9} {duration(row.p50):>9} "
             f"{duration(row.p99):>9} {row.iops / 1000:>8.1f} "
             f"{'-' if calls is None else f'{calls:.1f}':>9}   "
-            f"{ratio}{VERDICTS[row.verdict]}").rstrip()
-
-
-def duration(nanoseconds: float) -> str:
-    """With a unit and three significant digits: 738 ns, 1.13 µs, 50.8 µs, 2.40 ms."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= size:
-            value = nanoseconds / size
-            digits = 2 if value < 10 else 1 if value < 100 else 0
-            return f"{value:.{digits}f} {unit}"
-    return f"{nanoseconds:.0f} ns"
+            f"{ratio}{VERDICTS[row.verdict]}{partner}").rstrip()
 
 
 # ---- Verdict ---------------------------------------------------------------------------------
@@ -96,8 +118,7 @@ def duration(nanoseconds: float) -> str:
 
 def verdict_lines(result: Result) -> list[str]:
     """One sentence per case, on the best of libblkio's modes."""
-    names = labels(result)
-    lines = [_case_verdict(result, target, depth, names) for target, depth in cases(result)]
+    lines = [f"{_where(result, case)}: {_case_verdict(result, case)}" for case in cases(result)]
     noise = disturbed_share(result)
     if noise:
         lines.append(f"Caution: other programs disturbed up to {noise:.0%} of the rounds behind a "
@@ -111,14 +132,26 @@ def disturbed_share(result: Result) -> float:
     return max((row.disturbed / row.rounds for row in result.summaries), default=0.0)
 
 
-def _case_verdict(result: Result, target: str, depth: int, names: dict[str, str]) -> str:
-    where = f"{target}, depth {depth}:"
-    rows = [row for row in of_case(result, target, depth)
-            if row.ratio and not row.contender.startswith("native")]
+def _where(result: Result, case: Case) -> str:
+    if not same_workload(cases(result)):
+        return case_label(case)
+    jobs = f", {case.numjobs} jobs" if case.numjobs > 1 else ""
+    return f"{case.target}, depth {case.depth}{jobs}"
+
+
+def _case_verdict(result: Result, case: Case) -> str:
+    rows = [row for row in of_case(result, case) if row.ratio and not is_native(row.contender)]
+    rows = rows or [row for row in of_case(result, case) if row.ratio]
     if not rows:
-        return f"{where} nothing to compare."
-    best = min(rows, key=_merit)
-    return f"{where} {sentence(names[best.contender], best)}{_worse(rows, names)}"
+        return "nothing to compare."
+    names, best = labels(result), min(rows, key=_merit)
+    return (sentence(names[best.contender], best, against(result)[best.contender])
+            + _worse(rows, names))
+
+
+def is_native(contender: ContenderInfo | str) -> bool:
+    """One of fio's own engines?"""
+    return (contender if isinstance(contender, str) else contender.name).startswith("native")
 
 
 def _merit(row: Summary) -> tuple[int, float]:
@@ -127,21 +160,21 @@ def _merit(row: Summary) -> tuple[int, float]:
     return words.index(row.verdict), row.ratio.median if row.ratio else 1.0
 
 
-def sentence(label: str, row: Summary) -> str:
-    """The best mode against native."""
+def sentence(label: str, row: Summary, other: str) -> str:
+    """The best mode against the other one."""
     assert row.ratio is not None
     ratio = row.ratio
     shift = f"{abs(1 - ratio.median):.1%}"
     low, high = sorted((abs(1 - ratio.low), abs(1 - ratio.high)))
     if row.verdict == "faster":
-        return f"{label} has {shift} less latency than native ({low:.1%} to {high:.1%})."
+        return f"{label} has {shift} less latency than {other} ({low:.1%} to {high:.1%})."
     if row.verdict == "slower":
-        return f"even {label} has {shift} more latency than native ({low:.1%} to {high:.1%})."
+        return f"even {label} has {shift} more latency than {other} ({low:.1%} to {high:.1%})."
     if row.verdict == "same":
-        return f"{label} is the best and equals native ({ratio.median - 1:+.1%})."
+        return f"{label} is the best and equals {other} ({ratio.median - 1:+.1%})."
     if row.verdict == "too-few":
-        return f"{label} is at {ratio.median:.3f} of native; too few rounds for a verdict."
-    return (f"no clear difference; {label} is at {ratio.median:.3f} of native "
+        return f"{label} is at {ratio.median:.3f} of {other}; too few rounds for a verdict."
+    return (f"no clear difference; {label} is at {ratio.median:.3f} of {other} "
             f"[{ratio.low:.3f}, {ratio.high:.3f}].")
 
 

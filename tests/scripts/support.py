@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "scripts" / "bench"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchlib.model import Histogram, Sample  # noqa: E402
+from benchlib.model import Case, Histogram, Sample  # noqa: E402
 
 SKIPPED = 77
 
@@ -35,11 +35,13 @@ def build_folder() -> Path:
     return Path(name)
 
 
+CASE = Case("page-cache", "randread", 512, 1, 1)
+
+
 def sample(**changes: Any) -> Sample:
     """A plausible sample, with the given fields changed."""
     fields: dict[str, Any] = {
-        "target": "page-cache", "depth": 1, "contender": "native", "round": 0, "position": 0,
-        "calm": True, "other_load": 0.0, "ios": 1000, "iops": 1e6, "mean": 1000.0, "stddev": 10.0,
+        "case": CASE, "contender": "native", "at": None, "round": 0, "position": 0, "calm": True, "other_load": 0.0, "ios": 1000, "iops": 1e6, "mean": 1000.0, "stddev": 10.0,
         "min": 900, "max": 1500, "user_cpu": 30.0, "system_cpu": 70.0, "context_switches": 3,
         "latency": Histogram([1000, 1016], [900, 100])}
     return Sample(**{**fields, **changes})

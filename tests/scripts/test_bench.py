@@ -162,8 +162,10 @@ class Bench(unittest.TestCase):
     def test_one_failing_run_costs_one_round(self) -> None:
         done = self.bench_with_faults(4, 4)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, "round 2 on data at depth 1 is lost: .*: fio failed: bang")
-        self.assertRegex(done.stdout, "Left out: data: round 2 at depth 1 failed")
+        self.assertRegex(done.stderr, "round 2 of data, 512-byte random reads, depth 1 is lost: .*: fio "
+                         "failed: bang")
+        self.assertRegex(done.stdout, "Left out: data: round 2 of data, 512-byte random reads, depth 1 "
+                         "failed")
         result = results.read(self.output)
         self.assertTrue(result.complete)
         self.assertEqual({s.round for s in result.samples}, {0, 2, 3, 4, 5})

@@ -20,6 +20,7 @@ from benchlib import fio, rings, syscalls
 from benchlib.errors import BenchError
 
 SIZE = 1 << 20
+CPUS = (min(os.sched_getaffinity(0)),)
 
 
 @unittest.skipIf(shutil.which("fio") is None, "fio is not installed")
@@ -32,7 +33,7 @@ class Fio(unittest.TestCase):
         self.file.write_bytes(os.urandom(SIZE))
 
     def job(self, rw: str = "randread", depth: int = 1, runtime_ms: int = 100) -> fio.Job:
-        return fio.Job(rw, 512, depth, False, SIZE, runtime_ms, 0, min(os.sched_getaffinity(0)), 1)
+        return fio.Job(rw, 512, depth, False, SIZE, runtime_ms, 0, CPUS, 1)
 
     def argv(self, job: fio.Job, *engine: str) -> list[str]:
         name = str(self.file).replace(":", "\\:")
@@ -58,6 +59,19 @@ class Fio(unittest.TestCase):
         self.assertEqual(self.file.read_bytes(), before)
         self.assertIn("--readonly", self.argv(self.job()))
         self.assertNotIn("--readonly", self.argv(self.job(rw="randwrite")))
+
+    def test_the_share_of_reads_in_a_mix(self) -> None:
+        argv = self.argv(self.job(rw="randrw:70"))
+        self.assertIn("--rwmixread=70", argv)
+        self.assertNotIn("--readonly", argv)
+        self.assertGreater(fio.run(argv, 0.1).ios, 0)
+        for wrong in ("randrw:0", "randrw:x", "randread:70", "dance"):
+            with self.assertRaises(BenchError):
+                fio.check_workload(wrong)
+
+    def test_several_jobs_are_one_answer(self) -> None:
+        outcome = fio.run(self.argv(replace(self.job(), numjobs=3)), 0.1)
+        self.assertEqual(sum(outcome.latency.counts), outcome.ios)
 
     def fails(self, argv: list[str], *words: str, seconds: float = 0.1) -> str:
         with self.assertRaises(BenchError) as caught:
@@ -136,8 +150,7 @@ class SystemCalls(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as file:
             file.write(bytes(8 * SIZE))
             file.flush()
-            job = fio.Job("randread", 512, 1, False, 8 * SIZE, 100, 0,
-                          min(os.sched_getaffinity(0)), 1)
+            job = fio.Job("randread", 512, 1, False, 8 * SIZE, 100, 0, CPUS, 1)
             calls = syscalls.per_io(
                 lambda ios: fio.command(replace(job, ios=ios), ["--ioengine=psync"],
                                         [f"--filename={file.name}"]), 16384)
@@ -169,7 +182,7 @@ class Rings(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as file:
             file.write(bytes(SIZE))
             file.flush()
-            job = fio.Job("randread", 512, 1, False, SIZE, 50, 0, min(os.sched_getaffinity(0)), 1)
+            job = fio.Job("randread", 512, 1, False, SIZE, 50, 0, CPUS, 1)
             argv = fio.command(job, ["--ioengine=psync"], [f"--filename={file.name}"])
             self.assertIsNone(rings.trial(argv, 0.1))
             with self.assertRaisesRegex(BenchError, "nosuch"):
@@ -180,7 +193,7 @@ class Rings(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as file:
             file.write(bytes(SIZE))
             file.flush()
-            job = fio.Job("randread", 512, 1, False, SIZE, 100, 0, min(os.sched_getaffinity(0)), 1)
+            job = fio.Job("randread", 512, 1, False, SIZE, 100, 0, CPUS, 1)
             try:
                 flags = rings.trial(fio.command(job, ["--ioengine=io_uring"],
                                                 [f"--filename={file.name}"]), 0.1)

@@ -16,19 +16,19 @@ from support import main
 from benchlib import fio, measure
 from benchlib.contenders import Contender, none
 from benchlib.errors import BenchError
-from benchlib.model import Histogram, Settings
+from benchlib.model import Case, Histogram, Settings
 from benchlib.progress import Progress
-from benchlib.schedule import Case
 from benchlib.targets import Target
 
-CASE = Case("t", 1)
+CASE = Case("t", "randread", 512, 1, 1)
 BUSY, QUIET = 0.5, 0.0
 
 
 def campaign(rounds: int, patience: float = 5.0) -> measure.Campaign:
-    settings = Settings("randread", 512, [1], ["native"], rounds, 100, 0, 1, 0, 0.05)
+    settings = Settings(["randread"], [512], [1], [1], ["native"], rounds, None, None, 100, 0, 1,
+                        [0], 0.05)
     target = Target("t", "t", "page-cache", "/dev/null", False, 4096, None, scratch=False)
-    native = Contender("native", "native", [], lambda _target: nullcontext([]), none)
+    native = Contender("native", "native", [], naming(lambda _target: []))
     return measure.Campaign(settings, {"t": target}, {"native": native}, Progress(1, quiet=True),
                             {CASE: ["native"]}, count_calls=False, patience=patience)
 

@@ -11,10 +11,17 @@ import unittest
 from pathlib import Path
 from typing import Any, Callable
 
-from support import ROOT, main, sample
-from benchlib import codec, model, results, stats, table
+from support import CASE, ROOT, main, sample
+from benchlib import codec, model, results, stats, table, words
 from benchlib.errors import BenchError
 from benchlib.report import chart
+
+
+AGAINST = {"native": "", "block": "native", "loop": "native", "poll": "native"}
+
+
+def contender(name: str, label: str, against: str = "native") -> model.ContenderInfo:
+    return model.ContenderInfo(name, label, against, "1.5", "fio-3.33", ["--x"], ["CQSIZE"])
 
 
 def result(**changes: Any) -> model.Result:
@@ -26,8 +33,9 @@ def result(**changes: Any) -> model.Result:
                     sample(contender="loop", round=number, mean=4000.0 + number)]
     fields: dict[str, Any] = {
         "schema": model.SCHEMA, "complete": True, "started": "2026-01-01T00:00:00+00:00",
-        "seconds": 12.5, "baseline": "native",
-        "settings": model.Settings("randread", 512, [1], [], 6, 500, 100, 1, 1, 0.05),
+        "seconds": 12.5,
+        "settings": model.Settings(["randread"], [512], [1], [1], [], 6, None, None, 500, 100,
+                                   1, [1], 0.05),
         "environment": model.Environment(
             fio="fio-3.33", libblkio="1.5", libblkio_build="release", kernel="Linux 6.1",
             distribution="Debian", cpu="CPU", cpus=2, threads_per_core=1, numa_nodes=1,
@@ -35,12 +43,12 @@ def result(**changes: Any) -> model.Result:
             cpu_latency_held=True, clock="tsc", mitigations="", python="3.11", notes=[]),
         "targets": [model.TargetInfo("page-cache", "page cache", "page-cache", False, 1 << 20,
                                      "ext4", "", {"io_poll": "0"})],
-        "contenders": [model.ContenderInfo("native", "fio's io_uring", ["--x"], ["CQSIZE"]),
-                       model.ContenderInfo("block", "libblkio, blocking", ["--y"], None),
-                       model.ContenderInfo("loop", "libblkio, busy loop", ["--z"], None)],
+        "contenders": [contender("native", "fio's io_uring", against=""),
+                       contender("block", "libblkio, blocking"),
+                       contender("loop", "libblkio, busy loop")],
         "skips": [model.Skip("page-cache", "poll", "polling needs O_DIRECT")],
-        "summaries": stats.summarise(samples, "native", 1),
-        "system_calls": [model.SystemCalls("page-cache", 1, "native", 2.0)], "retried_rounds": 0,
+        "summaries": stats.summarise(samples, AGAINST, 1),
+        "system_calls": [model.SystemCalls(CASE, "native", 2.0)], "retried_rounds": 0,
         "samples": samples}
     return model.Result(**{**fields, **changes})
 
@@ -76,7 +84,11 @@ class OnDisk(unittest.TestCase):
                 ("samples.3.iops", True, "samples[3].iops"),
                 ("samples.0.round", 1.5, "samples[0].round: must be of type int"),
                 ("samples.0.calm", 1, "samples[0].calm: must be of type bool"),
-                ("samples.0.target", "elsewhere", "samples[0]: elsewhere/native is not listed"),
+                ("samples.0.case.target", "elsewhere",
+                 "samples[0]: elsewhere/native is not listed"),
+                ("samples.0.case.depth", "deep", "samples[0].case.depth: must be of type int"),
+                ("summaries.0.contender", "nobody", "summaries[0]: page-cache/nobody is not"),
+                ("contenders.1.against", "nobody", "block is compared with nobody"),
                 ("samples.0.mean", 0, "mean and ios must be positive"),
                 ("samples.0.latency.counts", [1], "samples[0].latency"),
                 ("samples.0.latency", [], "samples[0].latency: must be an object"),
@@ -127,7 +139,7 @@ class Text(unittest.TestCase):
     def test_partial_and_disturbed_are_said(self) -> None:
         samples = [dataclasses.replace(s, calm=False) for s in result().samples]
         text = table.render(result(complete=False,
-                                   summaries=stats.summarise(samples, "native", 1)))
+                                   summaries=stats.summarise(samples, AGAINST, 1)))
         self.assertTrue(text.startswith("PARTIAL RESULT"))
         self.assertIn("disturbed up to 100% of the rounds", text)
 
@@ -135,15 +147,15 @@ class Text(unittest.TestCase):
         samples = result().samples + [
             sample(contender="poll", round=i, mean=mean)
             for i, mean in enumerate((100.0, 200.0, 300.0, 1200.0, 1300.0, 1400.0))]
-        poll = model.ContenderInfo("poll", "libblkio, driver polling", [], None)
-        text = table.render(result(summaries=stats.summarise(samples, "native", 1),
+        poll = contender("poll", "libblkio, driver polling")
+        text = table.render(result(summaries=stats.summarise(samples, AGAINST, 1),
                                    contenders=[*result().contenders, poll]))
         self.assertIn("depth 1: libblkio, blocking has 9.5% less", text)
 
     def test_durations(self) -> None:
-        for value, words in ((738.4, "738 ns"), (1130, "1.13 µs"), (50800, "50.8 µs"),
+        for value, text in ((738.4, "738 ns"), (1130, "1.13 µs"), (50800, "50.8 µs"),
                              (123456, "123 µs"), (2.4e6, "2.40 ms"), (3e9, "3.00 s")):
-            self.assertEqual(table.duration(value), words)
+            self.assertEqual(words.duration(value), text)
 
 
 class Chart(unittest.TestCase):

@@ -8,10 +8,13 @@ import itertools
 import unittest
 
 from support import main
-from benchlib.schedule import Block, Case, blocks
+from benchlib.model import Case
+from benchlib.schedule import Block, blocks
 
 MODES = ["native", "block", "eventfd", "loop"]
-CASES = {Case("a", 1): MODES, Case("a", 32): MODES, Case("b", 1): MODES[:2]}
+SMALL, DEEP, OTHER = (Case(target, "randread", 512, depth, 1)
+                      for target, depth in (("a", 1), ("a", 32), ("b", 1)))
+CASES = {SMALL: MODES, DEEP: MODES, OTHER: MODES[:2]}
 
 
 def schedule(seed: int, rounds: int = 12) -> list[Block]:
@@ -36,8 +39,7 @@ class Schedule(unittest.TestCase):
                 self.assertEqual(second, first[::-1])
 
     def test_every_order_comes_up(self) -> None:
-        case = Case("b", 1)
-        orders = [tuple(block.order) for block in schedule(5, 40) if block.case == case]
+        orders = [tuple(block.order) for block in schedule(5, 40) if block.case == OTHER]
         self.assertEqual(set(orders), set(itertools.permutations(MODES[:2])))
         # over an even number of rounds each has run first as often as last
         self.assertEqual(orders.count(("native", "block")), 20)

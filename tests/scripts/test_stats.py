@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import binom
 
-from support import main, sample
+from support import CASE, main, sample
 from benchlib import stats
 from benchlib.model import Histogram, Interval
+
+
+AGAINST = {"native": "", "block": "native"}
 
 
 def histogram(values: "np.ndarray[int, np.dtype[np.int64]]") -> Histogram:
@@ -109,7 +113,7 @@ class Verdicts(unittest.TestCase):
                 for name, factor in (("native", 1.0), ("block", shift)):
                     mean = drift * factor * source.normal(1, 0.03)
                     samples.append(sample(contender=name, round=number, mean=mean))
-            summaries = stats.summarise(samples, "native", trial)
+            summaries = stats.summarise(samples, AGAINST, trial)
             words.append(next(s.verdict for s in summaries if s.contender == "block"))
         return words
 
@@ -126,28 +130,30 @@ class Summaries(unittest.TestCase):
     def test_ratio_pairs_rounds(self) -> None:
         samples = [sample(round=i, mean=1000.0 * 2 ** i) for i in range(5)]
         samples += [sample(contender="block", round=i, mean=900.0 * 2 ** i) for i in range(1, 5)]
-        native, block = stats.summarise(samples, "native", 1)
+        native, block = stats.summarise(samples, AGAINST, 1)
         self.assertIsNone(native.ratio)
         self.assertEqual(native.verdict, "baseline")
         assert block.ratio is not None
         self.assertEqual((block.ratio.median, block.ratio.samples), (0.9, 4))
 
     def test_without_the_baseline(self) -> None:
-        [alone] = stats.summarise([sample(contender="block")], "native", 1)
+        [alone] = stats.summarise([sample(contender="block")], AGAINST, 1)
         self.assertEqual((alone.ratio, alone.verdict), (None, "alone"))
 
     def test_calm_rounds_are_preferred_when_there_are_enough(self) -> None:
         noisy = [sample(round=i, mean=5000.0, calm=False) for i in range(4)]
         calm = [sample(round=10 + i, mean=1000.0) for i in range(5)]
-        [summary] = stats.summarise(noisy + calm, "native", 1)
+        [summary] = stats.summarise(noisy + calm, AGAINST, 1)
         self.assertEqual((summary.rounds, summary.disturbed, summary.mean), (5, 0, 1000.0))
-        [summary] = stats.summarise(noisy + calm[:4], "native", 1)
+        [summary] = stats.summarise(noisy + calm[:4], AGAINST, 1)
         self.assertEqual((summary.rounds, summary.disturbed), (8, 4))
 
     def test_cases_stay_apart(self) -> None:
-        samples = [sample(depth=1), sample(depth=32, mean=9000.0), sample(target="tmpfs")]
-        self.assertEqual([(s.target, s.depth) for s in stats.summarise(samples, "native", 1)],
-                         [("page-cache", 1), ("page-cache", 32), ("tmpfs", 1)])
+        cases = [CASE, replace(CASE, depth=32), replace(CASE, target="tmpfs"),
+                 replace(CASE, rw="read"), replace(CASE, numjobs=2)]
+        samples = [sample(case=case) for case in cases]
+        self.assertEqual([s.case for s in stats.summarise(samples, AGAINST, 1)],
+                         cases)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
 from ..errors import BenchError  # noqa: E402
-from ..model import Result, Summary  # noqa: E402
-from ..table import cases, disturbed_share, duration, labels, of_case, workload  # noqa: E402
+from ..model import Case, Result, Summary  # noqa: E402
+from ..table import case_title, cases, disturbed_share, labels, of_case, workload  # noqa: E402
+from ..words import duration  # noqa: E402
 
 GREY, DARK, RULE = "#8c8c8c", "#222222", "#d9d9d9"
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -54,10 +55,10 @@ def draw(result: Result, folder: Path) -> None:
             pyplot.close(figure)
 
 
-def _figure(result: Result, shown: list[tuple[str, int]]) -> Any:
+def _figure(result: Result, shown: list[Case]) -> Any:
     columns = min(2, len(shown))
     rows = math.ceil(len(shown) / columns)
-    tallest = max(len(of_case(result, *case)) for case in shown)
+    tallest = max(len(of_case(result, case)) for case in shown)
     height = HEAD + FOOT + rows * (PANEL_MARGIN + tallest * ROW_HEIGHT)
     figure, grid = pyplot.subplots(rows, columns, squeeze=False,
                                    figsize=(PANEL_WIDTH * columns + 0.6, height))
@@ -72,16 +73,14 @@ def _figure(result: Result, shown: list[tuple[str, int]]) -> Any:
     return figure
 
 
-def _limit(result: Result, shown: list[tuple[str, int]]) -> float:
+def _limit(result: Result, shown: list[Case]) -> float:
     """The longest bar drawn: one scale for all panels."""
-    ends = [row.ratio.high for case in shown for row in of_case(result, *case) if row.ratio]
+    ends = [row.ratio.high for case in shown for row in of_case(result, case) if row.ratio]
     return min(CLIP, max([1.0, *ends]))
 
 
-def _panel(panel: Any, result: Result, case: tuple[str, int], limit: float, slots: int) -> None:
-    target, depth = case
-    info = next(item for item in result.targets if item.name == target)
-    rows, names = of_case(result, target, depth), labels(result)
+def _panel(panel: Any, result: Result, case: Case, limit: float, slots: int) -> None:
+    rows, names = of_case(result, case), labels(result)
     for place, row in enumerate(rows):
         _bar(panel, place, row, _colour(result, row.contender), limit)
     panel.set_yticks(range(len(rows)), [names[row.contender] for row in rows])
@@ -95,7 +94,7 @@ def _panel(panel: Any, result: Result, case: tuple[str, int], limit: float, slot
     panel.grid(axis="x", color=RULE, linewidth=0.7)
     if any(row.ratio for row in rows):
         panel.axvline(1, color=DARK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
-    panel.set_title(f"{info.label}, queue depth {depth}", loc="left", fontsize=11,
+    panel.set_title(case_title(result, case, medium=False), loc="left", fontsize=11,
                     fontweight="bold")
 
 

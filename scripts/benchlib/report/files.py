@@ -26,7 +26,7 @@ def announce(folder: Path, result: Result) -> None:
 def environment_text(result: Result) -> str:
     lines = [("measured", f"{result.started}, {result.seconds:.0f} s"),
              *environment.describe(result.environment),
-             ("fio's CPU", str(result.settings.cpu))]
+             ("fio's CPUs", ", ".join(map(str, result.settings.cpus)))]
     for target in result.targets:
         queue = ", ".join(f"{name}={value}" for name, value in target.queue.items())
         lines.append((f"target {target.name}", f"{target.medium}, {target.size >> 20} MiB"
