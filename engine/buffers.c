@@ -18,6 +18,7 @@ static bool wants_region(struct blkio *b)
 
 static int alloc_region(struct thread_data *td, struct job *job, size_t size)
 {
+	const struct engine_options *eo = td->eo;
 	size_t align = bkf_get_number(job->b, "mem-region-alignment", 1);
 	int ret;
 
@@ -27,6 +28,8 @@ static int alloc_region(struct thread_data *td, struct job *job, size_t size)
 		job->region.addr = NULL;
 		return bkf_fail_call(td, ret, "blkio_alloc_mem_region");
 	}
+	if (eo->mapping == MAPPING_TEMPORARY)
+		return bkf_mapping_init(td);
 	ret = blkio_map_mem_region(job->b, &job->region);
 	if (ret) {
 		bkf_fail_call(td, ret, "blkio_map_mem_region");
@@ -38,7 +41,18 @@ static int alloc_region(struct thread_data *td, struct job *job, size_t size)
 
 static int alloc_plain(struct thread_data *td, struct job *job, size_t size)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct engine_options *eo = td->eo;
+	void *memory;
+
+	if (eo->mapping == MAPPING_TEMPORARY)
+		return bkf_fail(td, -EINVAL,
+				"libblkio_mapping=temporary has nothing to map: driver %s needs no "
+				"memory regions%s",
+				eo->driver,
+				bkf_get_bool(job->b, "register-buffers", true)
+				    ? ""
+				    : " without its property register-buffers");
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return bkf_fail(td, -errno, "no memory for %zu bytes of I/O buffers", size);
@@ -87,6 +101,7 @@ void bkf_iomem_free(struct thread_data *td)
 		job->slot.abandoned = true;
 		return;
 	}
+	bkf_mapping_exit(td);
 	if (job->region.addr) {
 		bkf_target_lock();
 		blkio_unmap_mem_region(job->b, &job->region);

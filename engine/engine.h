@@ -9,6 +9,7 @@
  *   target.c   from a job's options to an open device
  *   share.c    one open device for all threads that use it, one queue for each
  *   buffers.c  memory for a job's I/O
+ *   mapping.c  the same memory, mapped for each I/O anew
  *   io.c       queue, commit, getevents, event: the path of every I/O
  *   file.c     files as fio sees them: layout, cache invalidation
  *   zones.c    zoned devices
@@ -40,6 +41,7 @@
 /* ---- Options (options.c) ------------------------------------------------------------------ */
 
 enum wait_mode { WAIT_BLOCK, WAIT_EVENTFD, WAIT_LOOP };
+enum mapping { MAPPING_PERMANENT, MAPPING_TEMPORARY };
 
 struct engine_options {
 	void *td; /* fio's; also, no option may be at offset 0 */
@@ -53,6 +55,7 @@ struct engine_options {
 	unsigned int vectored;
 	unsigned int write_zeroes_on_trim;
 	unsigned int wait_mode; /* enum wait_mode */
+	unsigned int mapping;	/* enum mapping */
 	unsigned int force_completion_fd;
 };
 
@@ -135,12 +138,15 @@ struct job {
 	/* used for every I/O */
 	struct blkioq *q;
 	struct blkio_completion *completions; /* iodepth of them */
-	struct iovec *iovecs;		      /* one per io_u; NULL: plain reads and writes */
-	uint32_t write_flags;		      /* BLKIO_REQ_FUA for synchronous writes */
-	unsigned int submitting;	      /* handed to the queue since the last submission */
-	bool stamps;			      /* fio wants issue times */
-	bool may_defer;			      /* commit may leave the submission to getevents */
-	bool waits_always;		      /* getevents follows each commit */
+	bool plain;			 /* data moves by blkioq_read(), blkioq_write() alone */
+	bool plain_wait;		 /* getevents is blkioq_do_io() alone */
+	struct iovec *iovecs;		 /* one per io_u; NULL: not vectored */
+	struct blkio_mem_region *mapped; /* one per io_u; NULL: all memory stays mapped */
+	uint32_t write_flags;		 /* BLKIO_REQ_FUA for synchronous writes */
+	unsigned int submitting;	 /* handed to the queue since the last submission */
+	bool stamps;			 /* fio wants issue times */
+	bool may_defer;			 /* commit may leave the submission to getevents */
+	bool waits_always;		 /* getevents follows each commit */
 	bool zeroes_on_trim;
 	bool zoned; /* zonemode=zbd */
 	enum wait_mode wait_mode;
@@ -150,8 +156,9 @@ struct job {
 	struct target *target;
 	struct blkio *b;
 	struct queue_slot slot;
-	struct queue_slot zone_slot; /* q NULL until the first zone operation */
-	struct blkio_mem_region region;
+	struct queue_slot zone_slot;	/* q NULL until the first zone operation */
+	struct blkio_mem_region region; /* the memory of all I/Os */
+	uint64_t region_align;
 	void *plain_memory;
 	size_t plain_size;
 };
@@ -175,6 +182,17 @@ void bkf_iomem_free(struct thread_data *td);
 
 /* Map memory that fio allocated itself (mem=, where this fio lets engines have that). */
 int bkf_map_foreign_memory(struct thread_data *td);
+
+/* ---- Temporary mapping (mapping.c): libblkio_mapping=temporary ------------------------------ */
+
+/* Once the job's memory is allocated, and none of it mapped. */
+int bkf_mapping_init(struct thread_data *td);
+/* The buffer of an I/O about to be queued. 0 or a negative errno value, with libblkio's message. */
+int bkf_map_io(struct job *job, const struct io_u *io_u, uint64_t len);
+/* Those of n I/Os that have just completed, in job->completions. */
+void bkf_unmap_completed(struct job *job, unsigned int n);
+/* At the end of the job: what it left behind. */
+void bkf_mapping_exit(struct thread_data *td);
 
 /* ---- I/O (io.c) ---------------------------------------------------------------------------- */
 

@@ -34,25 +34,48 @@ static inline struct iovec *one_segment(struct job *job, struct io_u *io_u)
 	return iov;
 }
 
-static inline void queue_read(struct job *job, struct io_u *io_u)
+/* Data, but for the plain way: vectored, or from memory that is mapped now. */
+static __attribute__((noinline)) bool queue_specially(struct job *job, struct io_u *io_u)
 {
-	if (job->iovecs)
-		blkioq_readv(job->q, io_u->offset, one_segment(job, io_u), 1, io_u, 0);
-	else
-		blkioq_read(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u, 0);
-}
+	bool reads = io_u->ddir == DDIR_READ;
+	int ret = job->mapped ? bkf_map_io(job, io_u, io_u->xfer_buflen) : 0;
 
-static inline void queue_write(struct job *job, struct io_u *io_u)
-{
-	if (job->iovecs)
+	if (ret) {
+		io_u->error = -ret;
+		failure = blkio_get_error_msg();
+		return false;
+	}
+	if (job->iovecs && reads)
+		blkioq_readv(job->q, io_u->offset, one_segment(job, io_u), 1, io_u, 0);
+	else if (job->iovecs)
 		blkioq_writev(job->q, io_u->offset, one_segment(job, io_u), 1, io_u,
 			      job->write_flags);
+	else if (reads)
+		blkioq_read(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u, 0);
 	else
 		blkioq_write(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u,
 			     job->write_flags);
+	return true;
 }
 
-/* False: completed already. */
+/* False, here and below: completed already. */
+static inline bool queue_read(struct job *job, struct io_u *io_u)
+{
+	if (fio_unlikely(!job->plain))
+		return queue_specially(job, io_u);
+	blkioq_read(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u, 0);
+	return true;
+}
+
+static inline bool queue_write(struct job *job, struct io_u *io_u)
+{
+	if (fio_unlikely(!job->plain))
+		return queue_specially(job, io_u);
+	blkioq_write(job->q, io_u->offset, io_u->xfer_buf, io_u->xfer_buflen, io_u,
+		     job->write_flags);
+	return true;
+}
+
 static bool queue_trim(struct thread_data *td, struct job *job, struct io_u *io_u)
 {
 	if (job->zoned && bkf_trim_was_reset(td, io_u))
@@ -73,10 +96,12 @@ enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u)
 		stamp(td, io_u);
 	switch (io_u->ddir) {
 	case DDIR_READ:
-		queue_read(job, io_u);
+		if (!queue_read(job, io_u))
+			return FIO_Q_COMPLETED;
 		break;
 	case DDIR_WRITE:
-		queue_write(job, io_u);
+		if (!queue_write(job, io_u))
+			return FIO_Q_COMPLETED;
 		break;
 	case DDIR_TRIM:
 		if (!queue_trim(td, job, io_u))
@@ -199,9 +224,17 @@ static int block_until(struct job *job, unsigned int min, unsigned int max,
 static __attribute__((noinline)) int
 wait_otherwise(struct job *job, unsigned int min, unsigned int max, const struct timespec *timeout)
 {
-	if (job->wait_mode == WAIT_BLOCK)
-		return block_until(job, min, max, timeout);
-	return collect(job, min, max, timeout);
+	int ret;
+
+	if (job->wait_mode != WAIT_BLOCK)
+		ret = collect(job, min, max, timeout);
+	else if (timeout)
+		ret = block_until(job, min, max, timeout);
+	else
+		ret = blkioq_do_io(job->q, job->completions, min, max, NULL);
+	if (job->mapped && ret > 0)
+		bkf_unmap_completed(job, ret);
+	return ret;
 }
 
 int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
@@ -211,7 +244,7 @@ int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 	int ret;
 
 	max = min(max, td->o.iodepth);
-	if (job->wait_mode == WAIT_BLOCK && !timeout)
+	if (job->plain_wait && !timeout)
 		ret = blkioq_do_io(job->q, job->completions, min, max, NULL);
 	else
 		ret = wait_otherwise(job, min, max, timeout);

@@ -63,6 +63,7 @@ static void free_job(struct job *job)
 		bkf_target_put(job->target);
 	free(job->completions);
 	free(job->iovecs);
+	free(job->mapped);
 	free(job);
 }
 
@@ -243,6 +244,8 @@ static int set_up_io(struct thread_data *td, struct job *job)
 	job->zeroes_on_trim = eo->write_zeroes_on_trim;
 	job->zoned = td->o.zone_mode == ZONE_MODE_ZBD;
 	job->wait_mode = eo->wait_mode;
+	job->plain = !eo->vectored;
+	job->plain_wait = eo->wait_mode == WAIT_BLOCK;
 	/* Other threads (verify_async) give I/Os back at any time: "full" says little then. */
 	job->may_defer = !td_async_processing(td);
 	job->waits_always = !td->o.iodepth_batch_complete_min && !td->o.iodepth_batch_complete_max;

@@ -75,6 +75,18 @@ struct fio_option bkf_options[] = {
 		},
 	},
 	{
+		OPTION("libblkio_mapping", FIO_OPT_STR, mapping),
+		.lname = "How long I/O buffers stay mapped",
+		.help = "How long the memory of I/Os stays mapped",
+		.def = "permanent",
+		.posval = {
+			{ .ival = "permanent", .oval = MAPPING_PERMANENT,
+			  .help = "Map all of it once" },
+			{ .ival = "temporary", .oval = MAPPING_TEMPORARY,
+			  .help = "Map and unmap the buffer of each I/O (measures the cost)" },
+		},
+	},
+	{
 		OPTION("libblkio_force_enable_completion_eventfd", FIO_OPT_STR_SET,
 		       force_completion_fd),
 		.lname = "Completion eventfd enabled even if unused",

@@ -51,6 +51,13 @@ class Errors(support.FioTest):
         for rw in ("randread", "randwrite", "randtrim"):
             self.fails("mem=", **self.uring(mem="malloc", rw=rw))
 
+    def test_nothing_to_map(self) -> None:
+        words = "libblkio_mapping=temporary", "needs no memory regions"
+        self.fails(*words, libblkio_driver="null", size="1m", libblkio_mapping="temporary")
+        self.fails(*words, "register-buffers",
+                   **self.uring(libblkio_mapping="temporary",
+                                libblkio_pre_start_props="register-buffers=false"))
+
     def test_device_that_cannot_poll(self) -> None:
         self.fails("poll", **self.uring(hipri=True, direct=0))
 

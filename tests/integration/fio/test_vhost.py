@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+import unittest
 from typing import Any
 
 import support
@@ -85,6 +86,39 @@ class VhostUser(support.FioTest):
 
     def test_memory_is_refused_in_words(self) -> None:
         self.assert_fails(support.run_job(**self.vhost(rw="randread", mem="malloc")), "mem=")
+
+    def messages(self, count: int, **options: Any) -> int:
+        """How many messages a job of that many reads sends to the server."""
+        support.need_command("strace")
+        trace = self.scratch / "trace"
+        result = support.run_job(prefix=["strace", "-f", "-qq", "-e", "trace=sendmsg",
+                                         "-o", str(trace)],
+                                 **self.vhost(rw="randread", number_ios=count, **options))
+        if "PTRACE" in result.output or "ptrace" in result.output:
+            raise unittest.SkipTest(f"strace cannot trace here: {result.output}")
+        self.assert_succeeds(result)
+        self.assertEqual(result.job["read"]["total_ios"], count)
+        return len(trace.read_text().splitlines())
+
+    def test_memory_is_mapped_once_or_for_each_io(self) -> None:
+        fewer = self.messages(100)
+        self.assertEqual(self.messages(300), fewer)
+        self.assertEqual(self.messages(300, libblkio_mapping="temporary"), fewer - 2 + 2 * 300)
+
+    def test_temporary_mapping(self) -> None:
+        for options in ({"libblkio_wait_mode": "block"}, {"libblkio_wait_mode": "eventfd"},
+                        {"libblkio_wait_mode": "loop"}, {"hipri": True},
+                        {"libblkio_vectored": True}, {"bs": "512-8k", "size": "1m"},
+                        {"thread": True, "numjobs": 2, "offset_increment": "4m"}):
+            with self.subTest(options):
+                self.assert_succeeds(support.run_job(**{
+                    **self.vhost(rw="randwrite", size="4m", iodepth=8, verify="crc32c",
+                                 libblkio_mapping="temporary"), **options}))
+
+    def test_temporary_mapping_of_more_than_the_server_has_room_for(self) -> None:
+        self.assert_fails(support.run_job(**self.vhost(rw="randread", iodepth=64,
+                                                       libblkio_mapping="temporary")),
+                          "max-mem-regions is", "iodepth=64")
 
     def test_server_dies(self) -> None:
         """The job ends, and with an error, in every wait mode."""
