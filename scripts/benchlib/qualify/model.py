@@ -110,7 +110,7 @@ class Point:
     system_cpu: float
     other_load: float  # share of the machine used by other programs
     temperature_c: float | None  # of the device, afterwards
-    written: int  # bytes written or trimmed
+    written: int  # bytes written or trimmed, without warm-up
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,9 @@ class Steady:
 
 @dataclass(frozen=True)
 class DriverRow:
-    """One way to reach the device."""
+    """One way to reach the device, and how it does one workload."""
 
+    workload: Workload
     contender: str
     label: str
     obstacle: str  # why it could not, or ""
@@ -217,7 +218,7 @@ class Plan:
     engine_options: list[str]
     extent: int  # bytes of the device that are used, from its start
     read_only: bool
-    cpu: int
+    cpus: list[int]  # that fio's jobs are pinned to
     seed: int
 
 

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""How is the device, by its own account? NVMe's SMART log; for other disks a temperature, where the
+kernel has one. What cannot be had is None, and `unavailable` says why.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import fields
+from pathlib import Path
+
+from ..blockdev import block_device, read_text
+from . import nvme_admin
+from .model import Device, Health
+
+_COUNTERS = ("media_errors", "error_log_entries", "unsafe_shutdowns", "throttled_seconds")
+_UNITS = {"temperature_c": " °C", "warning_temperature_c": " °C", "spare": " %",
+          "spare_threshold": " %", "percentage_used": " %", "power_on_hours": " h",
+          "throttled_seconds": " s"}
+LABELS = {
+    "critical_warning": "critical warning", "temperature_c": "temperature",
+    "warning_temperature_c": "warning temperature", "spare": "spare left",
+    "spare_threshold": "spare threshold", "percentage_used": "wear",
+    "data_read": "data read", "data_written": "data written", "power_cycles": "power cycles",
+    "power_on_hours": "power-on time", "unsafe_shutdowns": "unsafe shutdowns",
+    "media_errors": "media errors", "error_log_entries": "error log entries",
+    "throttled_seconds": "time too hot",
+}
+
+
+def record(device: Device) -> Health:
+    """The device's health now."""
+    if device.kind == "nvme":
+        try:
+            return _nvme(device.path)
+        except OSError as error:
+            remedy = "" if os.geteuid() == 0 else "; run as root"
+            return _little(device, f"the SMART log: {error.strerror}{remedy}")
+    if device.kind == "file":
+        return _little(device, "a file has no health log; qualify the disk under it")
+    return _little(device, "health logs are read from NVMe devices only")
+
+
+def temperature(device: Device) -> float | None:
+    """The device's temperature now, in degrees Celsius."""
+    return record(device).temperature_c if device.kind in ("nvme", "scsi") else None
+
+
+def growth(before: Health, after: Health) -> dict[str, int]:
+    """What the device counted meanwhile, for counters that should stand still and did not."""
+    found = {name: getattr(after, name) - getattr(before, name) for name in _COUNTERS
+             if getattr(before, name) is not None and getattr(after, name) is not None}
+    return {name: count for name, count in found.items() if count}
+
+
+def known(health: Health) -> list[str]:
+    """The names of the fields that have a value, in the order of LABELS."""
+    return [name for name in LABELS if getattr(health, name) is not None]
+
+
+def in_words(name: str, value: int | float) -> str:
+    """A field's value with its unit."""
+    if name == "critical_warning":
+        return ", ".join(nvme_admin.warnings(int(value))) or "none"
+    if name in ("data_read", "data_written"):
+        return f"{value / 1e9:,.1f} GB"
+    return f"{value:g}{_UNITS.get(name, '')}" if isinstance(value, float) \
+        else f"{value:,}{_UNITS.get(name, '')}"
+
+
+def _nvme(path: str) -> Health:
+    smart, controller = nvme_admin.smart(path), nvme_admin.identify(path)
+    warning = controller.warning_temperature_c
+    return Health(taken=_now(), source="NVMe SMART log", unavailable="",
+                  **{**vars(smart), "temperature_c": float(smart.temperature_c)},
+                  warning_temperature_c=None if warning is None else float(warning))
+
+
+def _little(device: Device, why: str) -> Health:
+    """All None, but for a temperature that the kernel may show."""
+    celsius = _sensor(device)
+    values = {field.name: None for field in fields(Health)}
+    return Health(**{**values, "taken": _now(), "unavailable": why, "temperature_c": celsius,
+                     "source": "none" if celsius is None else "hwmon"})
+
+
+def _sensor(device: Device) -> float | None:
+    disk = block_device(device.path) if device.kind != "file" else None
+    if disk is None:
+        return None
+    for sensor in Path(disk.disk / "device").glob("hwmon*/temp1_input"):
+        text = read_text(sensor)
+        if text.lstrip("-").isdigit():
+            return int(text) / 1000
+    return None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
