@@ -66,11 +66,13 @@ enum {
  * One request. The address is stable until the request completes, so a driver may use it as the
  * device's cookie where the device is trusted (the kernel), and as index into private tables else.
  *
- * Most requests read or write one buffer and succeed. What is the same for all of those is not set
- * for each: a free request has iov = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg, ret
- * and retries 0. Whoever changes any of that sets special, and collecting the completion puts it
- * back.
+ * Most requests are plain: they read or write one buffer of at most BK_PLAIN_MAX bytes, without
+ * flags, and succeed. What is the same for all of those is not set for each: a free request has iov
+ * = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg, ret and retries 0. Whoever changes any
+ * of that sets special, and collecting the completion puts it back.
  */
+#define BK_PLAIN_MAX (1U << 30)
+
 struct bk_req {
 	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
 	void *user_data;
@@ -84,7 +86,7 @@ struct bk_req {
 	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
 	int iovcnt;
 	uint8_t op;		/* enum bk_op */
-	bool special;		/* false: reads or writes r->one, no flags; written by the core */
+	bool special;		/* false: a plain request, see above; written by the core */
 	uint8_t flags;		/* BLKIO_REQ_* | BK_REQ_* */
 	uint8_t stage;		/* core only: the stages that follow */
 	struct iovec *iov_copy; /* core only: segments that are not the caller's */
@@ -248,9 +250,9 @@ struct bk_driver {
 	 *         core keeps it and tries again after enter(). An empty queue is never full.
 	 *         (Nothing is returned so that the call is the last thing the core does.)
 	 * enter:  show the device all that was submitted; if wait_nr > 0, sleep until wait_nr
-	 *         requests (or all in flight, if fewer) are finished, or for a shorter time; then
-	 *         bk_complete() every finished request, also after an error. w may be NULL.
-	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
+	 *         requests (never more than are in flight) are finished, or for a shorter time;
+	 * then bk_complete() every finished request, also after an error. w may be NULL. 0, -ETIME,
+	 * -EINTR or, when the queue is beyond use, another -errno.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
@@ -283,22 +285,28 @@ struct blkio {
 };
 
 struct blkioq {
-	const struct bk_driver *drv;
-	struct blkio *b;
+	/* -- first cache line: what queueing a request needs -- */
+	void (*submit)(struct blkioq *q, struct bk_req *r); /* the driver's; queue_init() may */
+	int (*enter)(struct blkioq *q, unsigned wait_nr,    /* choose faster ones */
+		     const struct bk_wait *w);
+	struct bk_req *free;
 	/* limits in the form that validation wants: core/queue.c */
 	uint64_t request_mask, buf_mask;
 	uint64_t max_read, max_write; /* bytes in one segment; 0 sends all to the slow path */
 	uint64_t end;
-
-	struct bk_req *free;
+	/* -- second cache line: what completing one needs, too -- */
 	struct bk_req_list backlog, done;
-	unsigned outstanding; /* queued and not yet returned to the caller */
-	unsigned nr_done;     /* of those, on the done list */
-	unsigned nr_dropped;  /* requests that found no memory; reported by the next do_io */
+	struct blkio_completion *out, *out_end; /* of the running do_io: completions go here */
+	unsigned outstanding;			/* queued and not yet returned to the caller */
+	unsigned nr_done;			/* of those, on the done list */
+	unsigned nr_dropped; /* requests that found no memory; reported by the next do_io */
 
 	bool is_poll;
 	bool notify_on;
 	bool full; /* core only: what submit() just said */
+	/* -- the rest -- */
+	const struct bk_driver *drv;
+	struct blkio *b;
 	int index;
 	int completion_fd;
 	struct bk_region_hit hit;
@@ -352,12 +360,31 @@ static inline void bk_done(struct blkioq *q, struct bk_req *r)
 }
 
 /*
+ * The likely half of bk_complete(), for loops that shall not call anything: a plain request that
+ * succeeds while its caller waits goes straight to the caller. False: nothing happened.
+ */
+static inline bool bk_deliver(struct blkioq *q, struct bk_req *r, int64_t res)
+{
+	struct blkio_completion *c = q->out;
+
+	if (unlikely(res != r->expect || r->special || c == q->out_end))
+		return false;
+	*c = (struct blkio_completion){ .user_data = r->user_data };
+	q->out = c + 1;
+	r->next = q->free;
+	q->free = r;
+	return true;
+}
+
+/*
  * The device finished r. res: bytes transferred for reads and writes, else 0 (BK_ZONE_REPORT: the
- * number of zones); or a negative errno value.
+ * number of zones); or a negative errno value. r is no longer the driver's.
  */
 static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)
 {
-	if (likely(res == r->expect))
+	if (likely(bk_deliver(q, r, res)))
+		return;
+	if (res == r->expect)
 		bk_done(q, r);
 	else
 		bk_complete_slow(q, r, res);

@@ -9,15 +9,16 @@
 
 #include "core.h"
 
-#define CHUNK_MIN 64U
-#define CHUNK_MAX 4096U
+#define CHUNK_MIN  64U
+#define CHUNK_MAX  4096U
+#define CACHE_LINE 64
 
 /* ---- Request memory ----------------------------------------------------------------------- */
 
 struct bk_chunk {
 	struct bk_chunk *next;
 	unsigned n;
-	struct bk_req r[] __attribute__((aligned(64)));
+	struct bk_req r[] __attribute__((aligned(CACHE_LINE)));
 };
 
 static cold_path void reset_req(struct bk_req *r)
@@ -38,7 +39,7 @@ cold_path bool bk_add_requests(struct blkioq *q)
 {
 	unsigned n = q->chunks ? min_u64(2 * q->chunks->n, CHUNK_MAX) : CHUNK_MIN;
 	size_t size = sizeof(struct bk_chunk) + n * sizeof(struct bk_req);
-	struct bk_chunk *c = aligned_alloc(64, size);
+	struct bk_chunk *c = aligned_alloc(CACHE_LINE, size);
 
 	if (!c)
 		return false;
@@ -92,7 +93,7 @@ unsigned bk_feed(struct blkioq *q)
 	while ((r = q->backlog.head)) {
 		/* Off the list first: submit() may put it back, also for its next stage. */
 		list_set_head(&q->backlog, r->next);
-		q->drv->submit(q, r);
+		q->submit(q, r);
 		if (q->full)
 			break;
 		fed++;
@@ -156,12 +157,27 @@ int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 	return collected(q, last, n);
 }
 
+cold_path void bk_undeliver(struct blkioq *q, const struct blkio_completion *out, unsigned n)
+{
+	while (n-- > 0) {
+		struct bk_req *r = q->free;
+
+		q->free = r->next;
+		r->user_data = out[n].user_data;
+		r->next = q->done.head;
+		if (!r->next)
+			q->done.tail = &r->next;
+		q->done.head = r;
+		q->nr_done++;
+	}
+}
+
 /* ---- Queues ------------------------------------------------------------------------------- */
 
 static void set_limits(struct blkioq *q)
 {
 	const struct bk_limits *l = &q->b->lim;
-	uint64_t max = l->end;
+	uint64_t max = min_u64(l->end, BK_PLAIN_MAX);
 
 	if (l->max_transfer)
 		max = min_u64(max, l->max_transfer);
@@ -176,12 +192,16 @@ static void set_limits(struct blkioq *q)
 
 int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 {
-	struct blkioq *q = calloc(1, b->drv->queue_size);
+	size_t size = round_up(b->drv->queue_size, CACHE_LINE);
+	struct blkioq *q = aligned_alloc(CACHE_LINE, size);
 	int ret = -ENOMEM;
 
 	if (!q)
 		return bk_err(ENOMEM, "out of memory");
+	memset(q, 0, size);
 	q->drv = b->drv;
+	q->submit = b->drv->submit;
+	q->enter = b->drv->enter;
 	q->b = b;
 	q->index = index;
 	q->is_poll = poll;

@@ -44,7 +44,7 @@ static inline void submit(struct blkioq *q, struct bk_req *r)
 	if (unlikely(q->backlog.head))
 		bk_list_push(&q->backlog, r);
 	else
-		q->drv->submit(q, r);
+		q->submit(q, r);
 }
 
 /* ---- Validation --------------------------------------------------------------------------- */

@@ -67,7 +67,7 @@ static cold_path void push_backlog(struct blkioq *q)
 		if (!q->backlog.head)
 			return;
 		/* What blocks the backlog may be requests that the device has yet to be shown. */
-		if (q->drv->enter(q, 0, NULL) < 0)
+		if (q->enter(q, 0, NULL) < 0)
 			return;
 	} while (bk_feed(q));
 }
@@ -85,7 +85,7 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const st
 		if (need && q->backlog.head)
 			need = 1;
 
-		ret = q->drv->enter(q, need, w);
+		ret = q->enter(q, need, w);
 		if (q->nr_done >= min)
 			return q->nr_done || ret == -EINTR ? 0 : ret;
 		if (ret == -EINTR && w->interruptible)
@@ -105,25 +105,25 @@ static inline void signal_leftovers(struct blkioq *q)
 		eventfd_write(q->completion_fd, 1);
 }
 
-/* What follows the wait. */
-static inline int finish(struct blkioq *q, struct blkio_completion *out, int max)
+/* What follows the wait: n completions are in out already. */
+static inline int finish(struct blkioq *q, struct blkio_completion *out, int n, int max)
 {
-	int n;
-
 	/* Stages and what found no room before: the device has something to do meanwhile. */
 	if (unlikely(q->backlog.head)) {
 		push_backlog(q);
-		q->drv->enter(q, 0, NULL);
+		q->enter(q, 0, NULL);
 	}
-	n = bk_collect(q, out, max);
+	q->outstanding -= n;
+	n += bk_collect(q, out + n, max - n);
 	signal_leftovers(q);
 	return n;
 }
 
 /* Any call: with timeout and signal mask, and also those that something is wrong with. */
 static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int min, int max,
-			   struct timespec *timeout, struct bk_wait w)
+			   struct timespec *timeout, const sigset_t *sigmask, bool interruptible)
 {
+	struct bk_wait w = { .sigmask = sigmask, .interruptible = interruptible };
 	struct deadline d = { .timeout = timeout };
 	int ret;
 
@@ -149,7 +149,7 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 
 	ret = wait_for(q, min, &d, &w);
 	if (ret >= 0)
-		ret = finish(q, out, max);
+		ret = finish(q, out, 0, max);
 	else
 		signal_leftovers(q);
 	if (timeout) {
@@ -159,28 +159,61 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 	return ret;
 }
 
-int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min, int max,
-		 struct timespec *timeout)
+/* Something is on the done list, or the call needs a closer look. */
+static __attribute__((noinline)) int do_io_busy(struct blkioq *q, struct blkio_completion *out,
+						int min, int max, struct timespec *timeout)
 {
 	int ret;
 
-	if (unlikely(!q || timeout || min < 0 || min > max || (max && !completions) ||
-		     (unsigned)min > q->outstanding || q->nr_dropped || q->backlog.head))
-		goto general;
-	ret = q->drv->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
+	if (unlikely(!q || timeout || min < 0 || min > max || (!out && max) ||
+		     (unsigned)min > q->outstanding || (uintptr_t)q->backlog.head | q->nr_dropped))
+		return do_io(q, out, min, max, timeout, NULL, false);
+	/* First come, first served: while some are on the done list, all go there. */
+	ret = q->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
 	if (unlikely(ret < 0 || (unsigned)min > q->nr_done))
-		goto general;
-	return finish(q, completions, max);
+		return do_io(q, out, min, max, NULL, NULL, false);
+	return finish(q, out, 0, max);
+}
 
-general:
-	return do_io(q, completions, min, max, timeout, (struct bk_wait){ 0 });
+/* Completions are in out up to q->out, but enter() also returned something else, or too early. */
+static __attribute__((noinline)) int do_io_rest(struct blkioq *q, struct blkio_completion *out,
+						int min, int ret)
+{
+	int n = q->out - out, max = q->out_end - out;
+
+	q->out_end = q->out;
+	if (ret >= 0 && n + (int)q->nr_done >= min)
+		return finish(q, out, n, max);
+	bk_undeliver(q, out, n);
+	return do_io(q, out, min, max, NULL, NULL, false);
+}
+
+int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min, int max,
+		 struct timespec *timeout)
+{
+	int n, ret;
+
+	if (unlikely(!q))
+		return do_io_busy(q, completions, min, max, timeout);
+	if (unlikely(min > max || (!completions && max) || (unsigned)min > q->outstanding ||
+		     (uintptr_t)timeout | (uintptr_t)q->backlog.head | q->nr_dropped | q->nr_done))
+		return do_io_busy(q, completions, min, max, timeout);
+
+	q->out = completions;
+	q->out_end = completions + max;
+	ret = q->enter(q, min, NULL);
+	n = q->out - completions;
+	if (unlikely((uintptr_t)q->backlog.head | q->nr_done || ret < 0 || n < min))
+		return do_io_rest(q, completions, min, ret);
+	q->out_end = q->out;
+	q->outstanding -= n;
+	return n;
 }
 
 int blkioq_do_io_interruptible(struct blkioq *q, struct blkio_completion *completions, int min,
 			       int max, struct timespec *timeout, const sigset_t *sig)
 {
-	return do_io(q, completions, min, max, timeout,
-		     (struct bk_wait){ .sigmask = sig, .interruptible = true });
+	return do_io(q, completions, min, max, timeout, sig, true);
 }
 
 int blkioq_get_completion_fd(struct blkioq *q)

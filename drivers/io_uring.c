@@ -23,25 +23,20 @@ static inline struct iou_queue *to_iou(struct blkioq *q)
 	return container_of(q, struct iou_queue, u.q);
 }
 
-/* The registered buffer around a segment, where there is one: saves pinning its pages. */
-static inline void use_registered_buffer(struct iou_queue *q, struct io_uring_sqe *sqe, void *addr)
+static void prep_segment(struct iou_queue *q, uint8_t op, const struct iovec *segment,
+			 struct io_uring_sqe *sqe)
 {
-	int index = uring_buffers_find(&q->u, addr, sqe->len);
+	const struct iou_head *head = &q->plain[op];
+	uint32_t len = min_u64(segment->iov_len, TRANSFER_MAX);
+	int buffer = q->u.use_buffers ? uring_buffers_find(&q->u, segment->iov_base, len) : -1;
 
-	if (index >= 0) {
-		sqe->opcode =
-		    sqe->opcode == IORING_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-		sqe->buf_index = index;
+	if (buffer >= 0) {
+		head = &q->registered[op];
+		sqe->buf_index = buffer;
 	}
-}
-
-static inline void prep_segment(struct iou_queue *q, struct io_uring_sqe *sqe,
-				const struct iovec *segment)
-{
+	memcpy(sqe, head, sizeof(*head));
 	sqe->addr = (uintptr_t)segment->iov_base;
-	sqe->len = min_u64(segment->iov_len, TRANSFER_MAX);
-	if (q->u.use_buffers)
-		use_registered_buffer(q, sqe, segment->iov_base);
+	sqe->len = len;
 }
 
 static void prep_rw(struct iou_queue *q, const struct bk_req *r, struct io_uring_sqe *sqe)
@@ -50,7 +45,7 @@ static void prep_rw(struct iou_queue *q, const struct bk_req *r, struct io_uring
 	if (r->flags & BLKIO_REQ_FUA)
 		sqe->rw_flags = RWF_DSYNC;
 	if (r->iovcnt == 1) {
-		prep_segment(q, sqe, r->iov);
+		prep_segment(q, r->op, r->iov, sqe);
 		return;
 	}
 	sqe->opcode = r->op == BK_READ ? IORING_OP_READV : IORING_OP_WRITEV;
@@ -126,34 +121,60 @@ static void submit_special(struct iou_queue *q, struct bk_req *r)
 		discard_by_ioctl(q, r);
 		return;
 	}
-	sqe = uring_get_sqe(&q->u.ring);
+	sqe = uring_get_sqe(&q->u.ring, false);
 	if (!sqe) {
 		bk_full(&q->u.q, r);
 		return;
 	}
-	*sqe = q->templates[r->op == BK_WRITE ? BK_WRITE : BK_READ];
-	sqe->user_data = (uintptr_t)r;
+	*sqe = (struct io_uring_sqe){
+		.flags = q->u.sqe_flags,
+		.fd = q->u.fd,
+		.user_data = (uintptr_t)r,
+	};
 	prep_special(q, r, sqe);
+}
+
+static inline void submit_plain(struct iou_queue *q, struct bk_req *r, const struct iou_head *heads,
+				uint16_t buffer)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(&q->u.ring, false);
+
+	if (unlikely(!sqe)) {
+		bk_full(&q->u.q, r);
+		return;
+	}
+	memcpy(sqe, &heads[r->op], sizeof(*heads));
+	sqe->off = r->start;
+	sqe->addr = (uintptr_t)r->one.iov_base;
+	sqe->len = r->len;
+	sqe->rw_flags = 0;
+	sqe->user_data = (uintptr_t)r;
+	sqe->buf_index = buffer;
+	sqe->personality = 0;
+	sqe->file_index = 0;
+	sqe->addr3 = 0;
+	sqe->__pad2[0] = 0;
 }
 
 static void iou_submit(struct blkioq *bq, struct bk_req *r)
 {
 	struct iou_queue *q = to_iou(bq);
-	struct io_uring_sqe *sqe;
 
-	if (unlikely(r->special)) {
+	if (unlikely(r->special))
 		submit_special(q, r);
-		return;
-	}
-	sqe = uring_get_sqe(&q->u.ring);
-	if (unlikely(!sqe)) {
-		bk_full(bq, r);
-		return;
-	}
-	*sqe = q->templates[r->op];
-	sqe->off = r->start;
-	sqe->user_data = (uintptr_t)r;
-	prep_segment(q, sqe, &r->one);
+	else
+		submit_plain(q, r, q->plain, 0);
+}
+
+/* A registered buffer saves pinning its pages for each request. */
+static void iou_submit_registered(struct blkioq *bq, struct bk_req *r)
+{
+	struct iou_queue *q = to_iou(bq);
+
+	if (unlikely(r->special || !uring_buffers_hit(&q->u, r->one.iov_base, r->len)))
+		submit_special(q, r);
+	else
+		submit_plain(q, r, q->registered, q->u.buffers.hit.slot);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
@@ -181,10 +202,12 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 		bk_complete(&q->u.q, r, error);
 }
 
-static inline void reap(struct iou_queue *q, unsigned n)
+static cold_path void reap(struct iou_queue *q)
 {
+	unsigned n = uring_ready(&q->u.ring);
+
 	for (unsigned i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i);
+		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
 		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
 
 		if (likely(cqe->res >= 0))
@@ -195,32 +218,60 @@ static inline void reap(struct iou_queue *q, unsigned n)
 	uring_seen(&q->u.ring, n);
 }
 
-static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+static cold_path int enter_slow(struct iou_queue *q, unsigned wait_nr, const struct bk_wait *w)
 {
-	struct iou_queue *q = to_iou(bq);
 	int ret = uring_enter(&q->u.ring, wait_nr, w);
-	unsigned n = uring_ready(&q->u.ring);
 
-	if (n)
-		reap(q, n);
+	reap(q);
 	return ret;
 }
 
+static cold_path int enter_failed(struct iou_queue *q, int error)
+{
+	reap(q);
+	return uring_enter_failed(&q->u.ring, -error);
+}
+
+static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+{
+	struct iou_queue *q = to_iou(bq);
+	unsigned i, n;
+	int ret;
+
+	if (unlikely(!uring_is_fast(&q->u.ring, w)))
+		return enter_slow(q, wait_nr, w);
+	ret = uring_enter_fast(&q->u.ring, wait_nr);
+	if (unlikely(ret < 0))
+		return enter_failed(q, ret);
+	n = uring_ready(&q->u.ring);
+	for (i = 0; i < n; i++) {
+		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
+
+		if (unlikely(!bk_deliver(bq, (void *)(uintptr_t)cqe->user_data, cqe->res)))
+			break;
+	}
+	uring_seen(&q->u.ring, i);
+	if (unlikely(i < n))
+		reap(q);
+	return 0;
+}
+
+/* ---- Queues ------------------------------------------------------------------------------- */
+
 static int iou_queue_init(struct blkio *b, struct blkioq *bq)
 {
-	static const uint8_t opcodes[] = {
-		[BK_READ] = IORING_OP_READ, [BK_WRITE] = IORING_OP_WRITE
-	};
 	struct iou_queue *q = to_iou(bq);
 	int ret = uring_queue_init(b, bq, false);
+	struct iou_head head = { .flags = q->u.sqe_flags, .fd = q->u.fd };
 
-	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
-		q->templates[i] = (struct io_uring_sqe){
-			.opcode = opcodes[i],
-			.flags = q->u.sqe_flags,
-			.fd = q->u.fd,
-		};
-	}
+	q->plain[BK_READ] = q->plain[BK_WRITE] = head;
+	q->registered[BK_READ] = q->registered[BK_WRITE] = head;
+	q->plain[BK_READ].opcode = IORING_OP_READ;
+	q->plain[BK_WRITE].opcode = IORING_OP_WRITE;
+	q->registered[BK_READ].opcode = IORING_OP_READ_FIXED;
+	q->registered[BK_WRITE].opcode = IORING_OP_WRITE_FIXED;
+	if (q->u.use_buffers)
+		bq->submit = iou_submit_registered;
 	return ret;
 }
 

@@ -11,10 +11,18 @@ struct iou_dev {
 	bool is_block_device; /* known when connected */
 };
 
+/* How a struct io_uring_sqe begins; the same in all plain requests of a kind. */
+struct iou_head {
+	uint8_t opcode, flags;
+	uint16_t ioprio;
+	int32_t fd;
+};
+_Static_assert(sizeof(struct iou_head) == offsetof(struct io_uring_sqe, off), "up to the offset");
+
 struct iou_queue {
 	struct uring_queue u;
-	struct io_uring_sqe templates[2]; /* of BK_READ and BK_WRITE */
-	bool needs_discard_ioctl;	  /* on block devices before Linux 6.12 */
+	struct iou_head plain[2], registered[2]; /* buffers; of BK_READ and BK_WRITE */
+	bool needs_discard_ioctl;		 /* on block devices before Linux 6.12 */
 };
 
 static inline struct iou_dev *to_iou_dev(struct blkio *b)

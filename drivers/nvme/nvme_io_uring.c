@@ -124,7 +124,7 @@ static void submit_report(struct nvme_iou_queue *q, struct bk_req *r)
 		bk_fail(&q->u.q, r, ENOMEM, "out of memory");
 		return;
 	}
-	sqe = uring_get_sqe(&q->u.ring);
+	sqe = uring_get_sqe(&q->u.ring, true);
 	if (!sqe) {
 		rep->busy = false;
 		bk_full(&q->u.q, r);
@@ -140,7 +140,7 @@ static void submit_report(struct nvme_iou_queue *q, struct bk_req *r)
 static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
 {
 	struct nvme_dsm_range *range = (void *)r->priv;
-	struct io_uring_sqe *sqe = uring_get_sqe(&q->u.ring);
+	struct io_uring_sqe *sqe = uring_get_sqe(&q->u.ring, true);
 	struct nvme_cmd *cmd;
 
 	_Static_assert(sizeof(*range) <= sizeof(r->priv), "the device reads it from there");
@@ -197,7 +197,7 @@ static void nvme_iou_submit(struct blkioq *bq, struct bk_req *r)
 		refuse_null(bq, r);
 		return;
 	}
-	sqe = uring_get_sqe(&q->u.ring);
+	sqe = uring_get_sqe(&q->u.ring, true);
 	if (unlikely(!sqe)) {
 		bk_full(bq, r);
 		return;
@@ -313,7 +313,7 @@ static cold_path void complete_other(struct nvme_iou_queue *q, struct bk_req *r,
 static inline void reap(struct nvme_iou_queue *q, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i);
+		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, true);
 		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
 
 		if (likely(!cqe->res && r->op <= BK_WRITE))

@@ -233,7 +233,7 @@ static bool ring_polls(const struct nvme_iou_dev *d, int fd, void *buf)
 
 	if (uring_init(&ring, &config) < 0)
 		return false;
-	sqe = uring_get_sqe(&ring);
+	sqe = uring_get_sqe(&ring, true);
 	cmd = nvme_iou_prep(sqe, fd, 0, NULL);
 	nvme_prep(&d->ns, &r, cmd);
 	nvme_iou_set_data(cmd, buf, r.len);
@@ -242,7 +242,7 @@ static bool ring_polls(const struct nvme_iou_dev *d, int fd, void *buf)
 		continue;
 	if (uring_ready(&ring)) {
 		/* A device that cannot read its first block may poll all the same. */
-		ok = uring_cqe(&ring, 0)->res >= 0;
+		ok = uring_cqe(&ring, 0, true)->res >= 0;
 		uring_seen(&ring, 1);
 	}
 	uring_exit(&ring);

@@ -102,15 +102,18 @@ void uring_buffers_exit(struct uring_queue *q);
 
 int uring_buffers_find_slow(struct uring_queue *q, const void *addr, size_t len);
 
+/* Does the buffer that was found last, buffers.hit, hold [addr, addr + len)? */
+static inline bool uring_buffers_hit(const struct uring_queue *q, const void *addr, size_t len)
+{
+	return q->buffers.generation == bk_region_generation(q->q.b) &&
+	       bk_region_holds(&q->buffers.hit, (uintptr_t)addr, len);
+}
+
 /* The registered buffer that holds [addr, addr + len), or -1. */
 static inline int uring_buffers_find(struct uring_queue *q, const void *addr, size_t len)
 {
-	const struct uring_buffers *bufs = &q->buffers;
-
-	if (likely(bufs->generation == bk_region_generation(q->q.b) &&
-		   bk_region_holds(&bufs->hit, (uintptr_t)addr, len)))
-		return bufs->hit.slot;
-	return uring_buffers_find_slow(q, addr, len);
+	return uring_buffers_hit(q, addr, len) ? (int)q->buffers.hit.slot
+					       : uring_buffers_find_slow(q, addr, len);
 }
 
 #endif

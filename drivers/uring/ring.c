@@ -2,10 +2,7 @@
 /* See ring.h. System calls are made directly: liburing would only add a layer to the hot path. */
 #include "uring/ring.h"
 
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Newer than the headers of Debian 12. */
 #ifndef IORING_SETUP_NO_SQARRAY
@@ -15,44 +12,16 @@
 #define IORING_UNREGISTER_RING_FDS 21
 #endif
 
-#define KERNEL_SIGSET_SIZE (_NSIG / 8)
-#define EXIT_TRIES	   5
-#define ENOMEM_TRIES	   20
-#define ENOMEM_PAUSE_US	   5000
+#define EXIT_TRIES	5
+#define ENOMEM_TRIES	20
+#define ENOMEM_PAUSE_US 5000
 
 /* What the ring cannot do without: Linux 5.11. */
 #define FEATURES_NEEDED (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
-/*
- * Its address tells threads apart. A registered ring fd is an index into a table of the thread, so
- * in another thread it is another ring or none.
- */
-static __thread char thread_mark __attribute__((tls_model("initial-exec")));
+__thread char uring_thread_mark __attribute__((tls_model("initial-exec")));
 
 /* ---- System calls ------------------------------------------------------------------------- */
-
-static int sys_enter(int fd, unsigned to_submit, unsigned min_complete, unsigned flags,
-		     const void *arg, size_t arg_size)
-{
-#if defined(__x86_64__) && !defined(__ILP32__)
-	/* libc's syscall() costs more instructions than all of uring_enter(). */
-	register long r10 __asm__("r10") = flags;
-	register const void *r8 __asm__("r8") = arg;
-	register size_t r9 __asm__("r9") = arg_size;
-	long ret = __NR_io_uring_enter;
-
-	__asm__ volatile("syscall"
-			 : "+a"(ret)
-			 : "D"((long)fd), "S"((long)to_submit), "d"((long)min_complete), "r"(r10),
-			   "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return ret;
-#else
-	int ret = syscall(__NR_io_uring_enter, fd, to_submit, min_complete, flags, arg, arg_size);
-
-	return ret < 0 ? -errno : ret;
-#endif
-}
 
 int uring_register(struct uring *u, unsigned opcode, const void *arg, unsigned nr_args)
 {
@@ -200,7 +169,9 @@ int uring_init(struct uring *u, const struct uring_config *config)
 
 	u->setup_flags = p.flags;
 	u->disabled = p.flags & IORING_SETUP_R_DISABLED;
-	u->is_plain = !u->disabled && !config->iopoll && !config->sq_poll;
+	u->room = p.sq_entries;
+	if (!u->disabled && !config->iopoll && !config->sq_poll)
+		u->fast = URING_FAST_ANY_THREAD;
 	u->enter_flags = IORING_ENTER_GETEVENTS;
 	u->enter_fd = u->fd;
 	ret = map_ring(u, &p);
@@ -221,13 +192,16 @@ static int take_ownership(struct uring *u)
 	if (ret < 0)
 		return bk_err(-ret, "cannot enable the io_uring: %s", strerror(-ret));
 	u->disabled = false;
-	u->is_plain = !u->config.iopoll && !u->config.sq_poll;
+	u->fast = URING_FAST_ANY_THREAD;
 	/* Saves the descriptor look-up of each enter. A thread has few such slots: no error. */
 	if (uring_register(u, IORING_REGISTER_RING_FDS, &reg, 1) == 1) {
 		u->enter_fd = reg.offset;
 		u->enter_flags |= IORING_ENTER_REGISTERED_RING;
-		u->owner = &thread_mark;
+		u->owner = &uring_thread_mark;
+		u->fast = URING_FAST_OWNER;
 	}
+	if (u->config.iopoll)
+		u->fast = URING_FAST_NEVER;
 	return 0;
 }
 
@@ -237,17 +211,17 @@ void uring_exit(struct uring *u)
 	const struct bk_wait w = { .timeout = &second };
 
 	/* What the kernel has not been told of never happened. */
-	u->inflight -= u->sq_tail - u->sq_submitted;
+	u->room += u->sq_tail - u->sq_submitted;
 	u->sq_tail = u->sq_submitted;
-	for (int tries = 0; u->inflight && tries < EXIT_TRIES; tries++) {
-		uring_enter(u, u->inflight, &w);
+	for (int tries = 0; uring_inflight(u) && tries < EXIT_TRIES; tries++) {
+		uring_enter(u, uring_inflight(u), &w);
 		uring_seen(u, uring_ready(u));
 	}
 	/* A closed ring goes away later; the device file shall be closed when we are done. */
 	uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);
 	uring_register(u, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	/* Only the owner can; otherwise the slot is its own until the thread ends. */
-	if (u->owner == &thread_mark) {
+	if (u->owner == &uring_thread_mark) {
 		struct io_uring_rsrc_update reg = { .offset = u->enter_fd };
 
 		uring_register(u, IORING_UNREGISTER_RING_FDS, &reg, 1);
@@ -276,7 +250,7 @@ void uring_notify(struct uring *u, int eventfd, bool on)
 static bool kernel_has_work(const struct uring *u)
 {
 	if (u->config.iopoll)
-		return u->inflight;
+		return uring_inflight(u);
 	return __atomic_load_n(u->sq_kflags, __ATOMIC_RELAXED) &
 	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
@@ -289,22 +263,22 @@ static bool sq_poll_sleeps(const struct uring *u)
 	return __atomic_load_n(u->sq_kflags, __ATOMIC_RELAXED) & IORING_SQ_NEED_WAKEUP;
 }
 
-static cold_path int enter_error(const struct uring *u, int err)
+cold_path int uring_enter_failed(struct uring *u, int error)
 {
-	switch (err) {
+	switch (error) {
 	case EINTR:
 	case ETIME:
-		return -err;
+		return -error;
 	case EAGAIN:
 	case EBUSY:
 		/* Short of memory. Completions free some; without any, the caller has to know. */
-		if (u->inflight > u->sq_tail - u->sq_submitted)
+		if (uring_inflight(u) > u->sq_tail - u->sq_submitted)
 			return 0;
-		return bk_err(err, "the kernel has no memory for more requests");
+		return bk_err(error, "the kernel has no memory for more requests");
 	case EEXIST:
-		return bk_err(err, "a queue with property single-issuer was used by two threads");
+		return bk_err(error, "a queue with property single-issuer was used by two threads");
 	default:
-		return bk_err(err, "io_uring_enter failed: %s", strerror(err));
+		return bk_err(error, "io_uring_enter failed: %s", strerror(error));
 	}
 }
 
@@ -317,7 +291,7 @@ static int enter(struct uring *u, unsigned to_submit, unsigned wait_nr, unsigned
 		struct __kernel_timespec ts;
 		struct io_uring_getevents_arg arg = {
 			.sigmask = (uintptr_t)w->sigmask,
-			.sigmask_sz = KERNEL_SIGSET_SIZE,
+			.sigmask_sz = URING_SIGSET_SIZE,
 		};
 
 		if (w->timeout) {
@@ -325,26 +299,27 @@ static int enter(struct uring *u, unsigned to_submit, unsigned wait_nr, unsigned
 			ts.tv_nsec = w->timeout->tv_nsec;
 			arg.ts = (uintptr_t)&ts;
 		}
-		ret = sys_enter(u->enter_fd, to_submit, wait_nr, flags | IORING_ENTER_EXT_ARG, &arg,
-				sizeof(arg));
+		ret = uring_sys_enter(u->enter_fd, to_submit, wait_nr, flags | IORING_ENTER_EXT_ARG,
+				      &arg, sizeof(arg));
 	} else {
-		ret = sys_enter(u->enter_fd, to_submit, wait_nr, flags, NULL, KERNEL_SIGSET_SIZE);
+		ret = uring_sys_enter(u->enter_fd, to_submit, wait_nr, flags, NULL,
+				      URING_SIGSET_SIZE);
 	}
 	if (ret < 0)
-		return enter_error(u, -ret);
+		return uring_enter_failed(u, -ret);
 	if (!u->config.sq_poll)
 		u->sq_submitted += ret;
 	return 0;
 }
 
-static cold_path int enter_special(struct uring *u, unsigned to_submit, unsigned wait_nr,
-				   const struct bk_wait *w)
+static int enter_ring(struct uring *u, unsigned to_submit, unsigned wait_nr,
+		      const struct bk_wait *w)
 {
 	unsigned flags = 0;
 	int ret;
 
-	if (u->owner && u->owner != &thread_mark)
-		return enter_error(u, EEXIST);
+	if (u->owner && u->owner != &uring_thread_mark)
+		return uring_enter_failed(u, EEXIST);
 	if (u->disabled) {
 		ret = take_ownership(u);
 		if (ret < 0)
@@ -376,13 +351,11 @@ static cold_path int enter_special(struct uring *u, unsigned to_submit, unsigned
 int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w)
 {
 	unsigned to_submit = u->sq_tail - u->sq_submitted;
-	int ret;
 
-	if (wait_nr > u->inflight)
-		wait_nr = u->inflight;
+	if (wait_nr > uring_inflight(u))
+		wait_nr = uring_inflight(u);
 	if (to_submit) {
-		/* Release: entries are written before the tail that shows them. */
-		__atomic_store_n(u->sq_ktail, u->sq_tail, __ATOMIC_RELEASE);
+		uring_publish(u);
 	} else {
 		unsigned ready = uring_ready(u);
 
@@ -390,12 +363,5 @@ int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w)
 		if (wait_nr ? ready >= wait_nr : (ready || !kernel_has_work(u)))
 			return 0;
 	}
-	if (unlikely(!u->is_plain || w || (u->owner && u->owner != &thread_mark)))
-		return enter_special(u, to_submit, wait_nr, w);
-
-	ret = sys_enter(u->enter_fd, to_submit, wait_nr, u->enter_flags, NULL, KERNEL_SIGSET_SIZE);
-	if (unlikely(ret < 0))
-		return enter_error(u, -ret);
-	u->sq_submitted += ret;
-	return 0;
+	return enter_ring(u, to_submit, wait_nr, w);
 }

@@ -10,6 +10,9 @@
 #define BK_URING_RING_H
 
 #include <linux/io_uring.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "driver.h"
 
@@ -21,6 +24,9 @@ struct uring_config {
 	bool big;	    /* 128-byte SQEs and 32-byte CQEs, for passthrough commands */
 };
 
+/* Who may enter with nothing to look at but the rings: enabled, no polling of either kind. */
+enum uring_fast { URING_FAST_NEVER, URING_FAST_ANY_THREAD, URING_FAST_OWNER };
+
 struct uring {
 	/* submission */
 	struct io_uring_sqe *sqes;
@@ -28,8 +34,8 @@ struct uring {
 	unsigned sq_tail;      /* ours; published to *sq_ktail by uring_enter() */
 	unsigned sq_submitted; /* up to here the kernel has been told */
 	unsigned sq_mask, sq_entries;
-	unsigned
-	    inflight; /* prepared and not yet seen, at most sq_entries: neither ring overflows */
+	unsigned room; /* sq_entries minus what is prepared and not yet seen: neither ring
+			* overflows */
 	/* completion */
 	unsigned cq_head; /* ours; published by uring_seen() */
 	unsigned cq_mask;
@@ -39,8 +45,8 @@ struct uring {
 	int enter_fd;	      /* fd, or its index among the thread's registered rings */
 	unsigned enter_flags; /* always passed */
 	const char *owner;    /* thread that registered the ring fd; NULL: not registered */
-	bool is_plain;	      /* enabled, no polling of either kind */
-	bool disabled;	      /* single_issuer, not yet entered */
+	enum uring_fast fast;
+	bool disabled; /* single_issuer, not yet entered */
 	struct uring_config config;
 	unsigned setup_flags;
 	int fd;
@@ -60,19 +66,22 @@ int uring_register(struct uring *u, unsigned opcode, const void *arg, unsigned n
 /* Make the completion fd fire, or stop. The fd is registered with the ring on first use. */
 void uring_notify(struct uring *u, int eventfd, bool on);
 
-/* bk_driver.enter: submit all, and wait for wait_nr completions to be in the ring. */
-int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w);
+static inline unsigned uring_inflight(const struct uring *u)
+{
+	return u->sq_entries - u->room;
+}
 
 /*
  * The next free SQE, contents undefined; NULL when the ring is full. Whatever is in flight has been
- * read by the kernel or has an entry of its own, so entries are free as long as inflight allows.
+ * read by the kernel or has an entry of its own, so entries are free as long as there is room. big:
+ * what config.big is, known when compiling.
  */
-static inline struct io_uring_sqe *uring_get_sqe(struct uring *u)
+static inline struct io_uring_sqe *uring_get_sqe(struct uring *u, bool big)
 {
-	if (unlikely(u->inflight >= u->sq_entries))
+	if (unlikely(!u->room))
 		return NULL;
-	u->inflight++;
-	return &u->sqes[(u->sq_tail++ & u->sq_mask) << u->config.big];
+	u->room--;
+	return u->sqes + ((u->sq_tail++ & u->sq_mask) << big);
 }
 
 /* How many completions can be looked at. */
@@ -83,18 +92,86 @@ static inline unsigned uring_ready(const struct uring *u)
 }
 
 /* The i-th of them. */
-static inline const struct io_uring_cqe *uring_cqe(const struct uring *u, unsigned i)
+static inline const struct io_uring_cqe *uring_cqe(const struct uring *u, unsigned i, bool big)
 {
-	return &u->cqes[((u->cq_head + i) & u->cq_mask) << u->config.big];
+	return &u->cqes[((u->cq_head + i) & u->cq_mask) << big];
 }
 
-/* Give the first n back. */
+/* Give the first n, at least one, back. */
 static inline void uring_seen(struct uring *u, unsigned n)
 {
 	u->cq_head += n;
-	u->inflight -= n;
+	u->room += n;
 	/* Release: we are done reading the entries before the kernel may write them. */
 	__atomic_store_n(u->cq_khead, u->cq_head, __ATOMIC_RELEASE);
 }
+
+/* ---- Entering ----------------------------------------------------------------------------- */
+
+#define URING_SIGSET_SIZE (_NSIG / 8)
+
+/*
+ * Its address tells threads apart. A registered ring fd is an index into a table of the thread, so
+ * in another thread it is another ring or none.
+ */
+extern __thread char uring_thread_mark __attribute__((tls_model("initial-exec")));
+
+static inline int uring_sys_enter(int fd, unsigned to_submit, unsigned min_complete, unsigned flags,
+				  const void *arg, size_t arg_size)
+{
+#if defined(__x86_64__) && !defined(__ILP32__)
+	/* libc's syscall() costs more instructions than all around it. */
+	register long r10 __asm__("r10") = flags;
+	register const void *r8 __asm__("r8") = arg;
+	register size_t r9 __asm__("r9") = arg_size;
+	long ret = __NR_io_uring_enter;
+
+	__asm__ volatile("syscall"
+			 : "+a"(ret)
+			 : "D"((long)fd), "S"((long)to_submit), "d"((long)min_complete), "r"(r10),
+			   "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+#else
+	int ret = syscall(__NR_io_uring_enter, fd, to_submit, min_complete, flags, arg, arg_size);
+
+	return ret < 0 ? -errno : ret;
+#endif
+}
+
+/* Show the kernel all that was prepared. */
+static inline void uring_publish(struct uring *u)
+{
+	/* Release: entries are written before the tail that shows them. */
+	__atomic_store_n(u->sq_ktail, u->sq_tail, __ATOMIC_RELEASE);
+}
+
+/* Is there anything else to think of than the entries to submit? */
+static inline bool uring_is_fast(const struct uring *u, const struct bk_wait *w)
+{
+	if (unlikely(w || u->sq_tail == u->sq_submitted))
+		return false;
+	return likely(u->fast == URING_FAST_ANY_THREAD) ||
+	       (u->fast == URING_FAST_OWNER && u->owner == &uring_thread_mark);
+}
+
+/* Where uring_is_fast(): uring_enter(), but an error is -errno without message. */
+static inline int uring_enter_fast(struct uring *u, unsigned wait_nr)
+{
+	int ret;
+
+	uring_publish(u);
+	ret = uring_sys_enter(u->enter_fd, u->sq_tail - u->sq_submitted, wait_nr, u->enter_flags,
+			      NULL, URING_SIGSET_SIZE);
+	if (likely(ret >= 0))
+		u->sq_submitted += ret;
+	return ret;
+}
+
+/* bk_driver.enter: submit all, and wait for wait_nr completions to be in the ring. */
+int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w);
+
+/* What uring_enter() returns, and the message, for what uring_enter_fast() returned. */
+int uring_enter_failed(struct uring *u, int error);
 
 #endif
