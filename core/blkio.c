@@ -4,6 +4,8 @@
 
 #include "core.h"
 
+#define BOUNCE_BUFFER_SIZE_DEFAULT (128 << 10)
+
 int blkio_create(const char *driver, struct blkio **bp)
 {
 	const struct bk_driver *drv;
@@ -27,6 +29,7 @@ int blkio_create(const char *driver, struct blkio **bp)
 		return bk_err(ENOMEM, "out of memory");
 	b->drv = drv;
 	b->num_queues = 1;
+	b->bounce_buffer_size = BOUNCE_BUFFER_SIZE_DEFAULT;
 	ret = bk_mem_init(b);
 	if (ret < 0) {
 		free(b);
@@ -36,6 +39,28 @@ int blkio_create(const char *driver, struct blkio **bp)
 		drv->init(b);
 	*bp = b;
 	return 0;
+}
+
+/* What opening for writing fails with where opening for reading may not. */
+static bool may_be_read_only(int error)
+{
+	return error == -EROFS || error == -EACCES || error == -EPERM || error == -EBADF;
+}
+
+static int connect_device(struct blkio *b)
+{
+	int ret = b->drv->connect(b);
+
+	if (!b->auto_read_only || b->read_only)
+		return ret;
+	if (may_be_read_only(ret)) {
+		b->read_only = true;
+		ret = b->drv->connect(b);
+		b->read_only = !ret;
+	} else if (!ret) {
+		b->read_only = b->lim.read_only;
+	}
+	return ret;
 }
 
 int blkio_connect(struct blkio *b)
@@ -49,7 +74,7 @@ int blkio_connect(struct blkio *b)
 	if (b->state == BK_CONNECTED)
 		return 0;
 
-	ret = b->drv->connect(b);
+	ret = connect_device(b);
 	if (ret < 0)
 		return ret;
 	b->state = BK_CONNECTED;

@@ -38,6 +38,8 @@ int bk_mem_init(struct blkio *b);
 void bk_mem_exit(struct blkio *b);
 /* A zero buffer of *len bytes that requests may write from; made on first use. From any thread. */
 int bk_mem_zeroes(struct blkio *b, void **buf, size_t *len);
+/* Memory that requests may use, mapped where needed; freed like any region. From any thread. */
+int bk_mem_get(struct blkio *b, struct blkio_mem_region *region, uint64_t len);
 
 /* queue.c */
 /* *qp is left alone on failure. */
@@ -55,10 +57,20 @@ void bk_undeliver(struct blkioq *q, const struct blkio_completion *out, unsigned
 /* Complete r, for good. */
 void bk_finish(struct blkioq *q, struct bk_req *r, int ret);
 
+/* bounce.c */
+/* Once the driver has chosen q->submit. */
+void bk_bounce_init(struct blkioq *q);
+void bk_bounce_exit(struct blkioq *q);
+/* A piece of r is done: true with the next one in place, or false and r has no buffer any more. */
+bool bk_bounce_next(struct blkioq *q, struct bk_req *r);
+/* r, with BK_STAGE_BOUNCE, ends early. */
+void bk_bounce_release(struct blkioq *q, struct bk_req *r);
+
 /* stages.c */
 enum bk_stage {
 	BK_STAGE_FLUSH = 1 << 0,  /* a flush follows: emulated FUA */
 	BK_STAGE_ZEROES = 1 << 1, /* writes zero buffers in place of BK_WRITE_ZEROES */
+	BK_STAGE_BOUNCE = 1 << 2, /* goes through a bounce buffer, piece by piece */
 };
 /* expect of a request with stages: no result of a driver. */
 #define BK_EXPECT_STAGES INT64_MIN

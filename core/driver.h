@@ -100,7 +100,7 @@ struct bk_req {
 		uint64_t zeroes_left;	  /* core only: the write-zeroes fallback's, bytes */
 	};
 	uint32_t retries; /* core only */
-	uint32_t pad;
+	uint32_t bounce;  /* core only: which bounce buffer it has */
 	uint64_t priv[2]; /* the driver's, from submit() to bk_complete() */
 };
 _Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
@@ -140,6 +140,7 @@ struct bk_limits {
 	 * Where false, the core lets a flush follow the write.
 	 */
 	bool takes_fua_write, takes_fua_write_zeroes;
+	bool read_only;	    /* it cannot be written; connect() may also fail, with EROFS or such */
 	bool zero_fill_eof; /* a read that returns 0 means end of file: the rest reads as zeroes */
 };
 
@@ -272,8 +273,9 @@ struct blkio {
 	enum bk_state state;
 	struct bk_limits lim;
 	/* properties that every driver has */
-	bool read_only;
+	bool read_only, auto_read_only;
 	int num_queues, num_poll_queues;
+	int bounce_buffers, bounce_buffer_size;
 	/* core only */
 	uint64_t region_seq; /* generation of the region table; odd while it changes */
 	struct bk_region_table *regions;
@@ -307,6 +309,8 @@ struct blkioq {
 	/* -- the rest -- */
 	const struct bk_driver *drv;
 	struct blkio *b;
+	struct bk_bounce *bounce; /* core/bounce.c; NULL: not needed so far */
+	void (*device_submit)(struct blkioq *q, struct bk_req *r);
 	int index;
 	int completion_fd;
 	struct bk_region_hit hit;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Memory regions: map and unmap, allocation, and the zero buffer of the write-zeroes fallback. The
- * lock is there for the latter: a queue makes it while another thread may be mapping.
+ * Memory regions: map and unmap, allocation, and what the library itself needs, such as the zero
+ * buffer of the write-zeroes fallback. The lock is there for the latter: a queue makes it while
+ * another thread may be mapping.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -262,26 +263,41 @@ void blkio_free_mem_region(struct blkio *b, const struct blkio_mem_region *regio
 	pthread_mutex_unlock(&b->mem->lock);
 }
 
+/* ---- The library's own -------------------------------------------------------------------- */
+
+static int alloc_usable(struct blkio *b, struct blkio_mem_region *region, uint64_t len)
+{
+	int ret = alloc_region(b, region, len);
+
+	if (!ret && b->lim.needs_mem_regions) {
+		ret = map_region(b, region);
+		if (ret < 0)
+			free_region(b, region);
+	}
+	return ret;
+}
+
+int bk_mem_get(struct blkio *b, struct blkio_mem_region *region, uint64_t len)
+{
+	int ret;
+
+	pthread_mutex_lock(&b->mem->lock);
+	ret = alloc_usable(b, region, len);
+	pthread_mutex_unlock(&b->mem->lock);
+	return ret;
+}
+
 /* ---- Zero buffer -------------------------------------------------------------------------- */
 
 static int make_zeroes(struct blkio *b)
 {
 	uint64_t align = max_u64(b->lim.mem_region_alignment, b->lim.request_alignment);
 	struct blkio_mem_region region;
-	int ret;
+	int ret = alloc_usable(b, &region, round_up(ZEROES_SIZE, align));
 
-	ret = alloc_region(b, &region, round_up(ZEROES_SIZE, align));
-	if (ret < 0)
-		return ret;
-	if (b->lim.needs_mem_regions) {
-		ret = map_region(b, &region);
-		if (ret < 0) {
-			free_region(b, &region);
-			return ret;
-		}
-	}
-	b->mem->zeroes = region;
-	return 0;
+	if (!ret)
+		b->mem->zeroes = region;
+	return ret;
 }
 
 int bk_mem_zeroes(struct blkio *b, void **buf, size_t *len)

@@ -5,6 +5,10 @@
 #define FIELD(member) offsetof(struct blkio, member)
 #define LIMIT(member) offsetof(struct blkio, lim.member)
 
+#define BOUNCE_BUFFERS_MAX     65536
+#define BOUNCE_BUFFER_SIZE_MIN 512
+#define BOUNCE_BUFFER_SIZE_MAX (1 << 30)
+
 static int get_can_add_queues(struct blkio *b, union bk_val *val)
 {
 	val->b = b->drv->can_add_queues;
@@ -20,6 +24,32 @@ static int get_driver(struct blkio *b, union bk_val *val)
 static int get_capacity(struct blkio *b, union bk_val *val)
 {
 	return b->drv->capacity(b, &val->u);
+}
+
+/* Who has bounce buffers may use any memory. */
+static int get_needs_mem_regions(struct blkio *b, union bk_val *val)
+{
+	val->b = b->lim.needs_mem_regions && !b->bounce_buffers;
+	return 0;
+}
+
+static int check_bounce_buffers(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
+{
+	(void)b;
+	if (val->i < 0 || val->i > BOUNCE_BUFFERS_MAX)
+		return bk_err(EINVAL, "property \"%s\" must be from 0 to %d, got %d", p->name,
+			      BOUNCE_BUFFERS_MAX, val->i);
+	return 0;
+}
+
+static int check_bounce_buffer_size(struct blkio *b, const struct bk_prop *p,
+				    const union bk_val *val)
+{
+	(void)b;
+	if (val->i < BOUNCE_BUFFER_SIZE_MIN || val->i > BOUNCE_BUFFER_SIZE_MAX)
+		return bk_err(EINVAL, "property \"%s\" must be from %d to %d bytes, got %d",
+			      p->name, BOUNCE_BUFFER_SIZE_MIN, BOUNCE_BUFFER_SIZE_MAX, val->i);
+	return 0;
 }
 
 static int check_not_negative(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
@@ -38,6 +68,10 @@ const struct bk_prop bk_common_props[] = {
 	  BK_SET_NEVER, .get = get_driver },
 	{ "read-only", "Refuse requests that are not reads or flushes, with EBADF.", BK_BOOL,
 	  BK_GET_ALWAYS, BK_SET_CREATED, FIELD(read_only) },
+	{ "auto-read-only",
+	  "Connect to what cannot be written as if read-only had been set, and "
+	  "let read-only tell.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CREATED, FIELD(auto_read_only) },
 
 	{ "capacity", "The size of the device in bytes, asked anew each time.", BK_UINT64,
 	  BK_GET_CONNECTED, BK_SET_NEVER, .get = get_capacity },
@@ -60,10 +94,23 @@ const struct bk_prop bk_common_props[] = {
 	  "What the address and length of memory regions must be a "
 	  "multiple of, in bytes.",
 	  BK_UINT64, BK_GET_LIMIT, BK_SET_NEVER, LIMIT(mem_region_alignment) },
-	{ "needs-mem-regions", "Whether buffers must lie in mapped memory regions.", BK_BOOL,
-	  BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(needs_mem_regions) },
+	{ "needs-mem-regions",
+	  "Whether buffers must lie in mapped memory regions; false with "
+	  "bounce-buffers.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_NEVER, .get = get_needs_mem_regions },
 	{ "needs-mem-region-fd", "Whether memory regions must have a file descriptor.", BK_BOOL,
 	  BK_GET_ALWAYS, BK_SET_NEVER, LIMIT(needs_mem_region_fd) },
+
+	{ "bounce-buffers",
+	  "How many buffers each queue has for requests whose own buffers the device cannot use, "
+	  "as they are not mapped or not aligned; 0, the default, for none.",
+	  BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(bounce_buffers),
+	  .check = check_bounce_buffers },
+	{ "bounce-buffer-size",
+	  "The size of a bounce buffer in bytes, 131072 by default; longer "
+	  "requests are done in pieces.",
+	  BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(bounce_buffer_size),
+	  .check = check_bounce_buffer_size },
 
 	{ "optimal-io-alignment",
 	  "The alignment of start and length in bytes at which requests "

@@ -229,6 +229,7 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 		if (ret < 0)
 			goto close_fd;
 	}
+	bk_bounce_init(q);
 	*qp = q;
 	return 0;
 
@@ -246,6 +247,7 @@ void bk_queue_free(struct blkioq *q)
 {
 	if (q->drv->queue_exit)
 		q->drv->queue_exit(q->b, q);
+	bk_bounce_exit(q);
 	if (q->completion_fd >= 0)
 		close(q->completion_fd);
 	while (q->chunks) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Requests that take more than one operation: the rest of a short transfer, zero buffers in place
- * of a write-zeroes operation, and the flush behind an emulated FUA. Each is a stage of the same
- * request, which goes back to the front of the backlog until nothing is left to do.
+ * of a write-zeroes operation, pieces as large as a bounce buffer, and the flush behind an emulated
+ * FUA. Each is a stage of the same request, which goes back to the front of the backlog until
+ * nothing is left to do.
  */
 #include <stdlib.h>
 
@@ -125,6 +126,13 @@ static int stage_zeroes(struct blkioq *q, struct bk_req *r)
 
 /* ---- Completion --------------------------------------------------------------------------- */
 
+static void end(struct blkioq *q, struct bk_req *r, int ret)
+{
+	if (r->stage & BK_STAGE_BOUNCE)
+		bk_bounce_release(q, r);
+	bk_finish(q, r, ret);
+}
+
 /* All of the current operation is done: on to the next one. */
 static void next_stage(struct blkioq *q, struct bk_req *r)
 {
@@ -134,9 +142,13 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 		r->start += r->len;
 		ret = next_zero_write(q, r);
 		if (ret < 0)
-			bk_finish(q, r, ret);
+			end(q, r, ret);
 		else
 			bk_retry(q, r);
+		return;
+	}
+	if ((r->stage & BK_STAGE_BOUNCE) && bk_bounce_next(q, r)) {
+		bk_retry(q, r);
 		return;
 	}
 	if (r->stage & BK_STAGE_FLUSH) {
@@ -146,21 +158,21 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 		bk_retry(q, r);
 		return;
 	}
-	bk_finish(q, r, 0);
+	end(q, r, 0);
 }
 
 static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 {
 	if (bytes > r->len) {
 		r->error_msg = "the device claims to have transferred more than was asked for";
-		bk_finish(q, r, -EIO);
+		end(q, r, -EIO);
 	} else if (bytes == r->len) {
 		next_stage(q, r);
 	} else if (bytes) {
 		int ret = advance(r, bytes);
 
 		if (ret < 0) {
-			bk_finish(q, r, ret);
+			end(q, r, ret);
 			return;
 		}
 		if (!r->stage)
@@ -170,13 +182,13 @@ static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 		int ret = zero_fill(r);
 
 		if (ret < 0)
-			bk_finish(q, r, ret);
+			end(q, r, ret);
 		else
 			next_stage(q, r);
 	} else {
 		r->error_msg = r->op == BK_READ ? "the device ended before the request did"
 						: "the device wrote less than was asked for";
-		bk_finish(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
+		end(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
 	}
 }
 
@@ -206,7 +218,7 @@ static void failed(struct blkioq *q, struct bk_req *r, int error)
 				return;
 		}
 	}
-	bk_finish(q, r, error);
+	end(q, r, error);
 }
 
 void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error)
@@ -215,7 +227,7 @@ void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error)
 	if (++r->retries <= RETRIES_MAX)
 		bk_retry(q, r);
 	else
-		bk_finish(q, r, error);
+		end(q, r, error);
 }
 
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
@@ -226,7 +238,7 @@ void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
 	else if (r->op == BK_READ || r->op == BK_WRITE)
 		transferred(q, r, res);
 	else if (r->op == BK_ZONE_REPORT)
-		bk_finish(q, r, res);
+		end(q, r, res);
 	else
 		next_stage(q, r);
 }

@@ -153,6 +153,7 @@ static void set_ops(struct virtio_blk *v, const struct virtio_blk_config *c)
 			      : virtio_has(v, VIRTIO_BLK_F_FLUSH);
 
 	l->ops = BK_OPS_RW | BK_OP_BIT(BK_FLUSH);
+	l->read_only = virtio_has(v, VIRTIO_BLK_F_RO);
 	l->flush_needed = write_back && virtio_has(v, VIRTIO_BLK_F_FLUSH);
 	if (virtio_has(v, VIRTIO_BLK_F_DISCARD)) {
 		uint64_t align = (uint64_t)le32toh(c->discard_sector_alignment) * SECTOR;

@@ -257,6 +257,12 @@ static void read_only_export(struct device *d)
 	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), 0);
 	CHECK_EQ(io_write(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), -EBADF);
 	blkio_destroy(&b);
+	b = device_create(d);
+	CHECK_OK(blkio_set_bool(b, "auto-read-only", true));
+	CHECK_OK(blkio_connect(b));
+	CHECK(get_bool(b, "read-only"));
+	CHECK_OK(blkio_start(b));
+	blkio_destroy(&b);
 }
 
 static void blocks_of_4096(struct device *d)
