@@ -14,6 +14,7 @@ from typing import Callable
 
 from . import compare_options, show_options
 from .errors import BenchError, Exit
+from .report import options as report_options
 
 Run = Callable[[argparse.Namespace], Exit]
 
@@ -37,10 +38,18 @@ def _show(options: argparse.Namespace) -> Exit:
     return show(options)
 
 
+def _report(options: argparse.Namespace) -> Exit:
+    from . import prepare
+    prepare.set_up()
+    from .report.command import report
+    return report(options)
+
+
 DEFAULT = "compare"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "compare": (compare_options.register, _compare),
     "show": (show_options.register, _show),
+    "report": (report_options.register, _report),
 }
 
 

@@ -17,7 +17,7 @@ from .errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("fio", "meson", "ninja", "cc")
-MODULES = ("numpy", "scipy", "matplotlib")
+MODULES = ("numpy", "scipy", "matplotlib", "jinja2")
 FIO_SOURCE = ROOT / ".deps" / "fio"
 SETUP = ROOT / "scripts" / "setup"
 LIBRARY = "libblkio.so"

@@ -144,7 +144,7 @@ def _case_verdict(result: Result, case: Case) -> str:
     rows = rows or [row for row in of_case(result, case) if row.ratio]
     if not rows:
         return "nothing to compare."
-    names, best = labels(result), min(rows, key=_merit)
+    names, best = labels(result), min(rows, key=merit)
     return (sentence(names[best.contender], best, against(result)[best.contender])
             + _worse(rows, names))
 
@@ -154,7 +154,7 @@ def is_native(contender: ContenderInfo | str) -> bool:
     return (contender if isinstance(contender, str) else contender.name).startswith("native")
 
 
-def _merit(row: Summary) -> tuple[int, float]:
+def merit(row: Summary) -> tuple[int, float]:
     """A proven gain counts before a lower figure that may be chance."""
     words = ("faster", "same", "unclear", "too-few", "slower")
     return words.index(row.verdict), row.ratio.median if row.ratio else 1.0

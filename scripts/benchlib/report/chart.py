@@ -17,13 +17,13 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
+from .colours import PALETTE  # noqa: E402
 from ..errors import BenchError  # noqa: E402
 from ..model import Case, Result, Summary  # noqa: E402
 from ..table import case_title, cases, disturbed_share, labels, of_case, workload  # noqa: E402
 from ..words import duration  # noqa: E402
 
 GREY, DARK, RULE = "#8c8c8c", "#222222", "#d9d9d9"
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "libblkio",
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,

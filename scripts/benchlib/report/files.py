@@ -23,7 +23,8 @@ def announce(folder: Path, result: Result) -> None:
     print(f"Chart {folder / 'chart.png'}, all figures and the environment in {folder}/")
 
 
-def environment_text(result: Result) -> str:
+def environment_lines(result: Result) -> list[tuple[str, str]]:
+    """Where and with what was measured, as (what, value)."""
     lines = [("measured", f"{result.started}, {result.seconds:.0f} s"),
              *environment.describe(result.environment),
              ("fio's CPUs", ", ".join(map(str, result.settings.cpus)))]
@@ -36,5 +37,10 @@ def environment_text(result: Result) -> str:
             " ".join(contender.ring_flags) or "none"
         lines.append((f"mode {contender.name}", f"{' '.join(contender.options)}; "
                                                 f"ring flags: {flags}"))
+    return lines
+
+
+def environment_text(result: Result) -> str:
+    lines = environment_lines(result)
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines) + "\n"
