@@ -25,6 +25,13 @@ modes
   poll          libblkio with hipri: the kernel polls the device (it must have poll queues)
   native-poll   fio's io_uring with hipri, where the device can poll
   native-fixed  fio's io_uring with fixed buffers and registered files (not by default)
+  temporary     libblkio, mapping and unmapping memory for each I/O (not by default; depth 1)
+  vhost-MODE    the same modes through a qemu-storage-daemon that serves the target; by default
+                only where no device is (tmpfs), whose noise would hide what that costs
+  nvme-MODE     NVMe commands past the kernel's block layer, on an NVMe namespace; native-cmd and
+                native-cmd-poll are fio's io_uring_cmd there
+  vfio-MODE     a virtio-blk disk, taken from the kernel for each fio run and given back
+                (scripts/vfio-bind); never by default
 
 how it measures
   Each figure comes from many short fio processes. A round runs all modes directly after each other
@@ -38,6 +45,7 @@ examples
   scripts/bench --target /dev/nvme0n1 --modes block,poll
   scripts/bench --target /dev/nvme0n1 --bs 4k --depth 1,4,16,64,256
   scripts/bench --target tmpfs --rounds 31 --runtime 1  one target, narrow intervals
+  scripts/bench --target disk --modes vhost-block,vhost-poll
   scripts/bench --dry-run                               the plan and every fio command
 
 exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
@@ -56,7 +64,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--buffered", action="store_true",
                       help="go through the page cache on a --target PATH (default: O_DIRECT)")
     what.add_argument("--modes", type=options.names, default=[], metavar="LIST",
-                      help="modes to compare, see below (default: all but native-fixed)")
+                      help="modes to compare, see below (default: see there)")
     what.add_argument("--bs", type=options.sizes, default=[512], metavar="LIST",
                       help="block sizes (default: 512)")
     what.add_argument("--depth", type=options.counts, default=[1, 32], metavar="LIST",

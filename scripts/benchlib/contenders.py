@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Who does the I/O: fio's own engine, and libblkio's through its drivers and wait modes.
+"""Who does the I/O: fio's own engines, and libblkio's through its drivers and wait modes.
 
-To add a libblkio driver, add one entry to DRIVERS: how to reach a target through it (which may
-start a server and stop it again: `reach` is a context manager) and what stands in its way. Its
-wait modes come by themselves, named PREFIX + mode.
+To add a libblkio driver, add one entry to DRIVERS, with its way to a target (reach.py). Its wait
+modes come by themselves, named PREFIX + mode.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Callable, ContextManager, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Callable
 
+from . import nvme, storage_daemon, vfio
 from .errors import refuse
+from .reach import BLKIO_PATH, FILENAME, Rehearsal, Way, needs_polling_device, none
 from .targets import Target
 
 BASELINE = "native"
@@ -23,9 +24,25 @@ class Contender:
     name: str
     label: str
     options: list[str]  # fio's, the engine first: it must come before its own options
-    reach: Callable[[Target], ContextManager[list[str]]]  # fio options that name the target
-    obstacle: Callable[[Target], str]  # why it cannot run on a target, or ""
+    way: Way
+    poll_obstacle: Callable[[Target], str] = none
     default: bool = True
+    named: bool = False  # by the user
+
+    def reach(self, target: Target) -> AbstractContextManager[list[str]]:
+        """Entered around fio; gives the options that name the target."""
+        return self.way.reach(target)
+
+    def rehearse(self, target: Target) -> Rehearsal:
+        return self.way.rehearse(target)
+
+    def obstacle(self, target: Target) -> str:
+        """Why it cannot run on a target, or ""."""
+        return self.way.obstacle(target) or self.poll_obstacle(target)
+
+    def wanted(self, target: Target) -> bool:
+        """Does it belong on the target at all? Where it was not asked for, only where usual."""
+        return self.named or self.way.usual(target)
 
 
 @dataclass(frozen=True)
@@ -33,9 +50,9 @@ class Driver:
     name: str
     prefix: str  # of the mode names
     label: str
-    reach: Callable[[Target], ContextManager[list[str]]]
-    obstacle: Callable[[Target], str]
-    poll_obstacle: Callable[[Target], str]
+    way: Way
+    poll_obstacle: Callable[[Target], str] = none
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,38 +61,16 @@ class WaitMode:
     label: str
     options: tuple[str, ...]
     polls: bool = False
+    default: bool = True
 
 
-def none(_target: Target) -> str:
-    """Nothing stands in the way."""
-    return ""
-
-
-def needs_polling_device(target: Target) -> str:
-    """Why I/O on the target cannot be polled by the kernel's driver, from its sysfs queue."""
-    if not target.direct:
-        return "polling needs O_DIRECT"
-    if target.device is None:
-        return "no block device under it, so nothing to poll"
-    if not target.device.polls():
-        return (f"{target.device.name} has no poll queues (queue/io_poll is "
-                f"{target.device.setting('io_poll') or 'absent'}; for NVMe boot with "
-                "nvme.poll_queues=1)")
-    return ""
-
-
-@contextmanager
-def _as_filename(target: Target) -> Iterator[list[str]]:
-    yield ["--filename=" + target.path.replace(":", "\\:")]  # fio separates files by colons
-
-
-@contextmanager
-def _as_blkio_path(target: Target) -> Iterator[list[str]]:
-    yield ["--libblkio_path=" + target.path]
-
+_SHARED = ("--thread=1",)  # what can be opened but once, fio's jobs share as threads
 
 DRIVERS = (
-    Driver("io_uring", "", "libblkio", _as_blkio_path, none, needs_polling_device),
+    Driver("io_uring", "", "libblkio", BLKIO_PATH, needs_polling_device),
+    Driver("nvme-io_uring", "nvme-", "nvme-io_uring", nvme.BLKIO_PATH, needs_polling_device),
+    Driver("virtio-blk-vhost-user", "vhost-", "vhost-user", storage_daemon.WAY, none, _SHARED),
+    Driver("virtio-blk-vfio-pci", "vfio-", "vfio-pci", vfio.WAY, none, _SHARED),
 )
 
 WAIT_MODES = (
@@ -83,36 +78,36 @@ WAIT_MODES = (
     WaitMode("eventfd", "eventfd", ("--libblkio_wait_mode=eventfd",)),
     WaitMode("loop", "busy loop", ("--libblkio_wait_mode=loop",)),
     WaitMode("poll", "driver polling", ("--hipri=1",), polls=True),
+    WaitMode("temporary", "mapped per I/O",
+             ("--libblkio_wait_mode=block", "--libblkio_mapping=temporary"), default=False),
+)
+
+_COMMANDS = ["--ioengine=io_uring_cmd", "--cmd_type=nvme"]
+
+NATIVE = (
+    Contender(BASELINE, "fio's io_uring", ["--ioengine=io_uring"], FILENAME),
+    Contender("native-poll", "fio's io_uring, polling", ["--ioengine=io_uring", "--hipri=1"],
+              FILENAME, needs_polling_device),
+    Contender("native-fixed", "fio's io_uring, fixed buffers and files",
+              ["--ioengine=io_uring", "--fixedbufs=1", "--registerfiles=1"], FILENAME,
+              default=False),
+    Contender("native-cmd", "fio's io_uring_cmd", _COMMANDS, nvme.FILENAME),
+    Contender("native-cmd-poll", "fio's io_uring_cmd, polling", [*_COMMANDS, "--hipri=1"],
+              nvme.FILENAME, needs_polling_device),
 )
 
 
-def _native(name: str, label: str, *options: str, default: bool = True,
-            obstacle: Callable[[Target], str] = none) -> Contender:
-    return Contender(name, label, ["--ioengine=io_uring", *options], _as_filename, obstacle,
-                     default)
-
-
 def _libblkio(engine: str, driver: Driver, mode: WaitMode) -> Contender:
-    def obstacle(target: Target) -> str:
-        reason = driver.obstacle(target)
-        return reason or (driver.poll_obstacle(target) if mode.polls else "")
-
-    options = [f"--ioengine=external:{engine}", f"--libblkio_driver={driver.name}", *mode.options]
+    options = [f"--ioengine=external:{engine}", f"--libblkio_driver={driver.name}", *driver.options,
+               *mode.options]
     return Contender(driver.prefix + mode.name, f"{driver.label}, {mode.label}", options,
-                     driver.reach, obstacle)
+                     driver.way, driver.poll_obstacle if mode.polls else none, mode.default)
 
 
 def all_contenders(engine: str) -> dict[str, Contender]:
     """Every contender by name; `engine` is the path of libblkio.so."""
-    native = [
-        _native(BASELINE, "fio's io_uring"),
-        _native("native-poll", "fio's io_uring, polling", "--hipri=1",
-                obstacle=needs_polling_device),
-        _native("native-fixed", "fio's io_uring, fixed buffers and files", "--fixedbufs=1",
-                "--registerfiles=1", default=False),
-    ]
     blkio = [_libblkio(engine, driver, mode) for driver in DRIVERS for mode in WAIT_MODES]
-    return {contender.name: contender for contender in native + blkio}
+    return {contender.name: contender for contender in [*NATIVE, *blkio]}
 
 
 def choose(names: list[str], engine: str) -> list[Contender]:
@@ -122,5 +117,7 @@ def choose(names: list[str], engine: str) -> list[Contender]:
     if unknown:
         raise refuse(f"--modes: no mode {', '.join(unknown)}",
                      f"Choose from {', '.join(known)}.")
-    wanted = set(names) or {name for name, contender in known.items() if contender.default}
-    return [contender for name, contender in known.items() if name in wanted | {BASELINE}]
+    if not names:
+        return [contender for contender in known.values() if contender.default]
+    return [replace(contender, named=True) for name, contender in known.items()
+            if name in {BASELINE, *names}]

@@ -117,7 +117,8 @@ def _entries(chosen: list[targets.Target], contenders: list[Contender],
     entries: dict[Case, list[str]] = {}
     skips = []
     for target in chosen:
-        obstacles = {contender.name: contender.obstacle(target) for contender in contenders}
+        obstacles = {contender.name: contender.obstacle(target) for contender in contenders
+                     if contender.wanted(target)}
         able = [name for name, obstacle in obstacles.items() if not obstacle]
         skips += [Skip(target.name, name, text) for name, text in obstacles.items() if text]
         entries.update({case: list(able) for case in _matrix(target.name, settings)})
@@ -149,8 +150,9 @@ def print_commands(plan: Campaign) -> None:
     for case, names in plan.entries.items():
         for name in names:
             contender, job = plan.contenders[name], plan.job(case, random_seed=1)
-            with contender.reach(plan.targets[case.target]) as reach:
-                print(shlex.join(fio.command(job, contender.options, reach)))
+            by_hand = contender.rehearse(plan.targets[case.target])
+            fio_run = shlex.join(fio.command(job, contender.options, by_hand.options))
+            print("\n".join([*by_hand.before, fio_run, *by_hand.after]))
 
 
 def _say(text: str) -> None:

@@ -39,6 +39,7 @@ class Target:
     size: int
     device: BlockDevice | None
     scratch: bool
+    written: bool = False  # the user allows it
 
     def info(self) -> TargetInfo:
         return TargetInfo(self.name, self.label, self.kind, self.direct, self.size,
@@ -206,7 +207,7 @@ def user_target(path: str, *, buffered: bool, writes: bool, destructive: bool,
     kind = "page-cache" if buffered else "block-device" if is_block else "direct-file"
     label = f"{os.path.basename(path)}, {'page cache' if buffered else 'O_DIRECT'}"
     return Target(os.path.basename(path), label, kind, os.path.realpath(path), not buffered, size,
-                  device, scratch=False)
+                  device, scratch=False, written=writes)
 
 
 def check_block_size(target: Target, block_size: int) -> None:

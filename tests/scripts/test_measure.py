@@ -8,16 +8,16 @@ Only the load meter and fio are replaced here; test_bench.py runs the whole with
 from __future__ import annotations
 
 import unittest
-from contextlib import nullcontext
 from typing import Any, Iterator
 from unittest import mock
 
 from support import main
 from benchlib import fio, measure
-from benchlib.contenders import Contender, none
+from benchlib.contenders import Contender
 from benchlib.errors import BenchError
 from benchlib.model import Case, Histogram, Settings
 from benchlib.progress import Progress
+from benchlib.reach import naming
 from benchlib.targets import Target
 
 CASE = Case("t", "randread", 512, 1, 1)
