@@ -46,8 +46,9 @@ def campaign(options: argparse.Namespace) -> Campaign:
     settings = _settings(options, [contender.name for contender in contenders])
     chosen, skips = _targets(options, settings, build)
     entries, more = _entries(chosen, contenders, settings)
+    wanted = [contender for contender in contenders if any(map(contender.wanted, chosen))]
     return Campaign(settings, {target.name: target for target in chosen},
-                    {contender.name: contender for contender in contenders},
+                    {contender.name: contender for contender in wanted},
                     Progress(_processes(entries) * (settings.rounds + 1)), entries,
                     count_calls=not options.quick, patience=_patience(options),
                     skips=skips + more)
