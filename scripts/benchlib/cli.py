@@ -14,9 +14,11 @@ from typing import Callable
 
 from . import compare_options, show_options
 from .errors import BenchError, Exit
+from .qualify import options as qualify_options
 from .report import options as report_options
+from .vm import options as vm_options
 
-Run = Callable[[argparse.Namespace], Exit]
+Run = Callable[[argparse.Namespace], int]
 
 
 def _compare(options: argparse.Namespace) -> Exit:
@@ -38,6 +40,13 @@ def _show(options: argparse.Namespace) -> Exit:
     return show(options)
 
 
+def _qualify(options: argparse.Namespace) -> int:
+    from . import prepare
+    prepare.set_up()
+    from .qualify.command import qualify
+    return qualify(options)
+
+
 def _report(options: argparse.Namespace) -> Exit:
     from . import prepare
     prepare.set_up()
@@ -45,16 +54,25 @@ def _report(options: argparse.Namespace) -> Exit:
     return report(options)
 
 
+def _vm(options: argparse.Namespace) -> Exit:
+    from .vm.command import in_vm
+    return in_vm(options)
+
+
 DEFAULT = "compare"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "compare": (compare_options.register, _compare),
     "show": (show_options.register, _show),
     "report": (report_options.register, _report),
+    "qualify": (qualify_options.register, _qualify),
+    "vm": (vm_options.register, _vm),
 }
 
 
 def main(arguments: list[str]) -> int:
-    # `scripts/bench --quick` means `scripts/bench compare --quick`
+    # `scripts/bench --quick` means `scripts/bench compare --quick`, --vm is the command vm
+    if "--vm" in arguments:
+        arguments = ["vm", *(word for word in arguments if word != "--vm")]
     name = arguments[0] if arguments and arguments[0] in COMMANDS else DEFAULT
     rest = arguments[1:] if arguments[:1] == [name] else arguments
     register, run = COMMANDS[name]

@@ -38,8 +38,13 @@ def record(device: Device) -> Health:
             remedy = "" if os.geteuid() == 0 else "; run as root"
             return _little(device, f"the SMART log: {error.strerror}{remedy}")
     if device.kind == "file":
-        return _little(device, "a file has no health log; qualify the disk under it")
+        return of_no_device()
     return _little(device, "health logs are read from NVMe devices only")
+
+
+def of_no_device() -> Health:
+    """Of a file that is still to be made."""
+    return _nothing("a file has no health log; qualify the disk under it", None)
 
 
 def temperature(device: Device) -> float | None:
@@ -78,8 +83,11 @@ def _nvme(path: str) -> Health:
 
 
 def _little(device: Device, why: str) -> Health:
+    return _nothing(why, _sensor(device))
+
+
+def _nothing(why: str, celsius: float | None) -> Health:
     """All None, but for a temperature that the kernel may show."""
-    celsius = _sensor(device)
     values = {field.name: None for field in fields(Health)}
     return Health(**{**values, "taken": _now(), "unavailable": why, "temperature_c": celsius,
                      "source": "none" if celsius is None else "hwmon"})

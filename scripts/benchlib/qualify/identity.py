@@ -23,7 +23,7 @@ def identify(path: str, created: bool = False) -> Device:
     mode = _status(path).st_mode
     disk = block_device(path)
     if not stat.S_ISBLK(mode):
-        return _file(path, disk, created)
+        return _file(path, path, size(path), created)
     if disk is None:
         raise refuse(f"{path}: the kernel shows no such disk under /sys")
     kind = next((kind for prefix, kind in KINDS if disk.name.startswith(prefix)), "block")
@@ -39,14 +39,24 @@ def identify(path: str, created: bool = False) -> Device:
         queue=disk.settings(), unknown=unknown)
 
 
-def _file(path: str, disk: BlockDevice | None, created: bool) -> Device:
+def _file(path: str, place: str, length: int, created: bool) -> Device:
+    """A file; `place` is what tells the disk under it."""
+    disk = block_device(place)
     return Device(
         path=os.path.realpath(path), kind="file", created=created, name=os.path.basename(path),
-        medium=targets.medium(path, disk), model="", serial="", firmware="", size=size(path),
+        medium=targets.medium(place, disk), model="", serial="", firmware="", size=length,
         logical_block=disk.logical_block_size() if disk else 1,
         physical_block=int(disk.setting("physical_block_size") or 0) if disk else 0,
         pci_address="", link="", numa_node=-1, queue=disk.settings() if disk else {},
         unknown=["model, serial and firmware: a file has none; its disk is named as the medium"])
+
+
+def to_be_made(path: str, length: int) -> Device:
+    """The file that will be at `path`, which must not exist."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise refuse(f"{path}: there is no folder {folder}")
+    return _file(path, folder, length, created=True)
 
 
 def word_to_destroy(device: Device) -> str:

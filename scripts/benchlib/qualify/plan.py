@@ -246,7 +246,7 @@ def _saturation(profile: Profile) -> Spec:
 
 
 def _trim(profile: Profile, no_trim: str) -> Spec:
-    return Spec("trim", "trim", "Trim: small, large, and between reads",
+    return Spec("trim", "trim", "Trim: small, large, and before writes",
                 "Filesystems trim while programs wait.",
                 [Workload("randtrim", 4 * KIB, 1), Workload("trim", MIB, 1),
                  Workload("trimwrite", 64 * KIB, 4)], skip=no_trim, **_rounds(profile))

@@ -10,6 +10,7 @@ in DEVICE here or in MACHINE of preflight_machine.py.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -36,7 +37,8 @@ class Site:
 
 
 def site(device: Device, state: Health, cpu: int, writes: bool, polls: bool) -> Site:
-    return Site(device, block_device(device.path), state, cpu, writes, polls)
+    place = device.path if os.path.exists(device.path) else os.path.dirname(device.path)
+    return Site(device, block_device(place), state, cpu, writes, polls)
 
 
 def verdict(name: str, title: str, value: str, word: str, why: str, remedy: str = "") -> Check:
@@ -72,7 +74,7 @@ def caveats(checks: list[Check]) -> list[str]:
 
 
 def _holder(s: Site) -> Check:
-    users = inuse.users(s.device.path)
+    users = inuse.users(s.device.path) if os.path.exists(s.device.path) else []
     word = "ok" if not users else "refuse" if s.writes else "warn"
     return verdict("holder", "Used by others", "; ".join(users) or "nobody", word,
                    "Writing to it would destroy their data; their I/O disturbs the figures.",
