@@ -80,6 +80,7 @@ struct target_options {
 	bool path_is_filename; /* from filename=, which drivers without a path may ignore */
 	bool direct;
 	bool read_only;
+	bool sleeps_on_fd; /* waits for the completion fd */
 };
 
 /* Fill in *o from the job's options. Ends with bkf_target_options_free(), also after an error. */

@@ -56,7 +56,7 @@ static bool same_string(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
-/* What may differ between jobs that share: depth and read_only, which are merged. */
+/* What may differ between jobs that share is merged: depth, read_only, sleeps_on_fd. */
 static bool same_target(const struct target_options *a, const struct target_options *b)
 {
 	return same_string(a->driver, b->driver) && same_string(a->path, b->path) &&
@@ -73,6 +73,7 @@ static struct target *find_shared(struct target_options *o)
 			continue;
 		t->o.depth = max(t->o.depth, o->depth);
 		t->o.read_only &= o->read_only;
+		t->o.sleeps_on_fd |= o->sleeps_on_fd;
 		bkf_target_options_free(o);
 		return t;
 	}

@@ -128,6 +128,7 @@ int bkf_target_options_init(struct target_options *o, struct thread_data *td)
 	o->depth = td->o.iodepth;
 	o->direct = td->o.odirect && driver_has_prop(o->driver, "direct");
 	o->read_only = read_only || !(td_write(td) || td_trim(td));
+	o->sleeps_on_fd = eo->wait_mode == WAIT_EVENTFD;
 	return 0;
 }
 
@@ -225,15 +226,19 @@ static int set_sizes(struct blkio *b, const struct target_options *o, struct thr
 	return 0;
 }
 
-/* Each queue is used by one thread only, and all I/O goes to one buffer: say so. */
-static int set_promises(struct blkio *b, struct thread_data *td)
+/*
+ * All I/O goes to one buffer, and each queue is used by one thread only: say so. The latter makes
+ * the kernel signal the completion fd twice per request, once with nothing to collect yet, so who
+ * sleeps on the fd does without: 2 to 3 system calls per I/O instead of 4.
+ */
+static int set_promises(struct blkio *b, const struct target_options *o, struct thread_data *td)
 {
-	static const char *const promises[] = { "single-issuer", "register-buffers" };
 	int ret;
 
-	for (size_t i = 0; i < ARRAY_LENGTH(promises); i++)
-		if ((ret = set_bool_if_present(b, promises[i], true)))
-			return bkf_fail_call(td, ret, promises[i]);
+	if ((ret = set_bool_if_present(b, "register-buffers", true)))
+		return bkf_fail_call(td, ret, "register-buffers");
+	if ((ret = set_bool_if_present(b, "single-issuer", !o->sleeps_on_fd)))
+		return bkf_fail_call(td, ret, "single-issuer");
 	return 0;
 }
 
@@ -254,7 +259,7 @@ struct blkio *bkf_target_connect(const struct target_options *o, struct thread_d
 			 o->path ? "" : " (no libblkio_path= and no filename= given)");
 		goto destroy;
 	}
-	if (set_sizes(b, o, td) || set_promises(b, td) ||
+	if (set_sizes(b, o, td) || set_promises(b, o, td) ||
 	    set_listed_props(b, "libblkio_pre_start_props", o->pre_start_props, td))
 		goto destroy;
 	return b;
