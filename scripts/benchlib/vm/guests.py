@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What can be compared in the test VM: which guest to boot, which disk it has, who shall use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WAITS = ("block", "eventfd", "loop", "poll")
+
+
+@dataclass(frozen=True)
+class Guest:
+    summary: str
+    profile: str  # of tests/vm/run
+    disk: str
+    modes: tuple[str, ...]
+    append: str = ""  # to the kernel's command line
+    prepare: str = ""  # shell, in the guest, before the comparison
+
+
+def _with_prefix(prefix: str) -> tuple[str, ...]:
+    return tuple(prefix + wait for wait in WAITS)
+
+
+# The kernel's driver gets what it can use, too: poll queues, and no IOMMU mapping for each of its
+# requests (iommu=pt), which would favour us.
+GUESTS: dict[str, Guest] = {
+    "vfio": Guest(
+        "one virtio-blk device, driven by the kernel and through VFIO, in turns", "viommu",
+        "/dev/vda", ("native", "native-poll", *_with_prefix("vfio-")),
+        append="iommu=pt virtio_blk.poll_queues=1",
+        prepare='modprobe virtio_blk && scripts/vfio-bind unbind "$VM_VFIO_VIRTIO_BLK"'),
+    "nvme": Guest(
+        "an NVMe namespace, through the block layer and past it", "nvme", "/dev/nvme0n1",
+        ("native", "native-poll", "native-cmd", "native-cmd-poll", *WAITS, *_with_prefix("nvme-"))),
+    "null_blk": Guest(
+        "a disk that does nothing, with poll queues", "nullblk", "/dev/nullb0",
+        ("native", "native-poll", *WAITS)),
+}
