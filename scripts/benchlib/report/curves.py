@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .frame import SMALL, Axis, Frame, Key
 from .scale import (PERCENTILES, Linear, Log, Percentile, around, finite, from_zero, log_range,
                     percent_name, short_count, short_duration)
-from .svg import Point, Svg, text_width
+from .svg import Point, Svg
 
 TALL = 250.0  # height of a chart without its legend
 
@@ -32,7 +32,7 @@ class Series:
 class Marks:
     """What is drawn behind the lines, in values of the axes."""
 
-    spans: list[tuple[float, float, str]] = field(default_factory=list)  # from x to x, with words
+    spans: list[Point] = field(default_factory=list)  # a shaded stretch, from x to x
     levels: list[tuple[float, str]] = field(default_factory=list)  # a horizontal limit
     slopes: list[tuple[Point, Point]] = field(default_factory=list)  # a fitted line
 
@@ -70,18 +70,19 @@ def _draw(size: tuple[float, float], alt: str, axes: tuple[Axis, Axis], series: 
 
 
 def _behind(frame: Frame, marks: Marks) -> None:
-    for start, end, words in marks.spans:
+    for start, end in marks.spans:
         left, right = sorted(min(max(frame.x(x), frame.left), frame.right) for x in (start, end))
         frame.svg.rect(left, frame.top, right - left, frame.bottom - frame.top, fill="band")
-        if text_width(words, SMALL) < right - left:
-            frame.svg.text((left + right) / 2, frame.top + 13, words, anchor="middle", size=SMALL,
-                           role="muted")
+    taken: list[float] = []
     for value, words in marks.levels:
         at = frame.y(value)
-        if frame.top - 1 <= at <= frame.bottom + 1:
-            frame.svg.line(frame.left, at, frame.right, at, stroke="muted", stroke_width=1.2,
-                           stroke_dasharray="5 3")
-            frame.svg.text(frame.right - 2, at - 4, words, anchor="end", size=SMALL, role="muted")
+        if not frame.top - 1 <= at <= frame.bottom + 1:
+            continue
+        frame.svg.line(frame.left, at, frame.right, at, stroke="muted", stroke_width=1.2,
+                       stroke_dasharray="5 3")
+        if all(abs(at - other) >= 13 for other in taken):  # or the words would lie on others
+            frame.svg.text(frame.left + 4, at - 4, words, size=SMALL, role="muted", rim=True)
+            taken.append(at)
     for (x1, y1), (x2, y2) in marks.slopes:
         frame.svg.line(frame.x(x1), frame.y(y1), frame.x(x2), frame.y(y2), stroke="ink",
                        stroke_width=1.6, stroke_dasharray="2 3")
@@ -125,14 +126,19 @@ def latency_axis(title: str, values: Sequence[float]) -> Axis:
     return Axis(title, lambda a, b, most: Linear(low, high, a, b, most), short_duration)
 
 
+def near_axis(title: str, values: Sequence[float], words: Callable[[float], str]) -> Axis:
+    """Around the values, to see how they scatter."""
+    low, high = around(values)
+    note = "" if low == 0 else " (not from zero)"
+    return Axis(title + note, lambda a, b, most: Linear(low, high, a, b, most), words)
+
+
 def near_latency_axis(title: str, values: Sequence[float]) -> Axis:
-    """Around the values, to see how they scatter; logarithmic where they lie far apart."""
+    """Around the values; logarithmic where they lie far apart."""
     good = [value for value in finite(values) if value > 0]
     if good and max(good) / min(good) > 8:
         return log_latency_axis(title, values)
-    low, high = around(values)
-    note = "" if low == 0 else " (not from zero)"
-    return Axis(title + note, lambda a, b, most: Linear(low, high, a, b, most), short_duration)
+    return near_axis(title, values, short_duration)
 
 
 def log_latency_axis(title: str, values: Sequence[float]) -> Axis:
@@ -141,8 +147,8 @@ def log_latency_axis(title: str, values: Sequence[float]) -> Axis:
                 short_duration)
 
 
-def count_axis(title: str, values: Sequence[float], zero: bool = True) -> Axis:
-    low, high = from_zero(values) if zero else around(values)
+def count_axis(title: str, values: Sequence[float]) -> Axis:
+    low, high = from_zero(values)
     return Axis(title, lambda a, b, most: Linear(low, high, a, b, most), short_count)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from pathlib import Path
 
 import jinja2
@@ -21,6 +22,7 @@ from .svg import Svg
 
 HERE = Path(__file__).parent
 WIDE, HALF, NARROW = 900.0, 480.0, 350.0  # of a drawing: alone, beside another, on a phone
+_VARIABLE = re.compile(r"var\(--([a-z0-9-]+)\)")
 
 
 def render(page: Page, printed: bool = False) -> str:
@@ -30,9 +32,11 @@ def render(page: Page, printed: bool = False) -> str:
         lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(drawings=lambda figure: drawings(figure, printed),
                                swatch=_swatch, data_uri=data_uri)
-    style = Markup(colours.style_sheet() + (HERE / "style.css").read_text())
+    style = colours.style_sheet() + (HERE / "style.css").read_text()
+    if printed:  # WeasyPrint knows variables, but not in all places
+        style = _VARIABLE.sub(lambda found: colours.ROLES[found[1]][0], style)
     return environment.get_template("page.html").render(
-        page=page, style=style, signs=SIGNS, printed=printed, kind=lambda b: type(b).__name__)
+        page=page, style=Markup(style), signs=SIGNS, printed=printed, kind=lambda b: type(b).__name__)
 
 
 def drawings(figure: Figure, printed: bool = False) -> list[tuple[str, Markup]]:

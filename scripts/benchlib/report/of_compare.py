@@ -20,6 +20,7 @@ from .scale import change
 from .tails import deepest, name
 
 MOODS = {"faster": GOOD, "slower": BAD, "unclear": CAUTION, "too-few": CAUTION}
+MOST_DETAILS = 8
 METHOD = [
     "Every figure comes from many short fio processes. A round runs all modes directly after each "
     "other, in random order and then in reverse, so that drift of the machine favours nobody.",
@@ -76,6 +77,9 @@ def verdict(view: View) -> Verdict:
     count = Counter(row.verdict for row in best)
     details = [_spaced(line.strip()) for line in table.verdict_lines(view.result)[1:]
                if not line.strip().startswith("Left out")]
+    if len(details) > MOST_DETAILS:
+        left = len(details) - MOST_DETAILS
+        details[MOST_DETAILS:] = [f"and {left} more, in the figures below"]
     partial = "" if view.result.complete else " The run was stopped before its end."
     word, mood = _word(count, len(best), view.result.complete)
     return Verdict(mood, word, _sentence(view, best, count) + partial, details)

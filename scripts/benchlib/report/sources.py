@@ -10,7 +10,8 @@ from typing import Callable
 
 from .. import results
 from ..errors import refuse
-from . import of_compare
+from ..qualify import store
+from . import of_compare, of_qualify
 from .page import Chapter, Download
 
 
@@ -27,8 +28,13 @@ def _compare(file: Path, downloads: list[Download]) -> Chapter:
     return of_compare.chapter(results.read(file), downloads)
 
 
+def _qualify(file: Path, downloads: list[Download]) -> Chapter:
+    return of_qualify.chapter(store.read(file), downloads)
+
+
 KINDS = (
     Kind(results.RESULT, "libblkio-bench", _compare),
+    Kind(store.FILE, "libblkio-qualification", _qualify),
 )
 
 

@@ -74,13 +74,13 @@ class Svg:
              size: float = FONT_SIZE, role: str = "ink", rim: bool = False) -> None:
         """`rim`: a rim in the colour of the paper, where lines may run below the text."""
         style: dict[str, object] = {"fill": role, "font_size": size}
-        if rim:
-            style.update(stroke="paper", stroke_width=4, paint_order="stroke",
-                         stroke_linejoin="round")
         if anchor != "start":
             style["text_anchor"] = anchor
         if bold:
             style["font_weight"] = 600
+        if rim:
+            below = {"fill": "paper", "stroke": "paper", "stroke_width": 4}
+            self._add("text", {"x": x, "y": y}, {**style, **below}, text, content=True)
         self._add("text", {"x": x, "y": y}, style, text, content=True)
 
     def render(self, standalone: bool = False) -> str:

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A qualification as a chapter: is the device good enough, how does it behave, what is it."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from .. import environment
+from ..progress import clock
+from ..qualify import health
+from ..qualify.limits import in_words
+from ..qualify.model import Check, Device, Health, Qualification, Step
+from ..words import block_size, duration
+from . import qualify_figures as figures
+from .page import (BAD, CAUTION, GOOD, NEUTRAL, Cell, Chapter, Download, Fact, Facts, Notes,
+                   Section, Table, Verdict, cells, present, section)
+from .tails import name as percentile_name
+
+MOODS = {"qualified": GOOD, "not-qualified": BAD, "incomplete": CAUTION, "refused": CAUTION,
+         "pass": GOOD, "fail": BAD, "ok": GOOD, "warn": CAUTION, "refuse": BAD, "unknown": CAUTION,
+         "done": GOOD, "partial": CAUTION, "failed": BAD, "running": CAUTION}
+METHOD = [
+    "Steady state as SNIA's Performance Test Specification defines it: over five rounds the figures "
+    "lie within 20 % of their mean, and the line fitted through them drifts by at most 10 % of it. "
+    "Figures are those of these rounds.",
+    "Percentiles come from merged histograms, and only where at least ten I/Os were slower.",
+    "Latency is submission to completion (fio's lat).",
+    "What reads comes after what fills: a device that was never written answers from its tables.",
+]
+
+
+def chapter(found: Qualification, downloads: list[Download]) -> Chapter:
+    device = found.device
+    return Chapter(
+        kind="Qualification", title=device_name(device),
+        subtitle=f"{device.medium}, profile {found.plan.profile}, "
+                 f"measured {found.started[:16].replace('T', ' ')} UTC",
+        verdict=verdict(found), facts=_facts(found), downloads=downloads,
+        sections=present(
+            section("Requirements", _criteria(found), Notes(found.caveats)),
+            section("Preflight", _checks(found.checks)),
+            section("Steady state", *figures.steady_states(found)),
+            section("Throughput", *figures.iops(found), *figures.throughput(found)),
+            section("Latency", *figures.latency(found), *figures.depths(found),
+                    *figures.tails_of(found)),
+            section("Under pressure", *figures.saturation(found), *figures.mixed(found)),
+            section("Ways to reach it", *figures.drivers(found), _drivers(found)),
+            section("Steps", _steps(found.steps), Notes(_step_notes(found.steps))),
+            section("Figures", *(_cells(step) for step in found.steps)),
+            section("Device and health", Facts("", _device(device)), _health(found),
+                    *figures.temperature(found)),
+            _left_out(found), _environment(found),
+            section("How it was measured", Notes(METHOD))))
+
+
+def device_name(device: Device) -> str:
+    return " ".join(dict.fromkeys(word for word in (device.model, device.name) if word)) or "Device"
+
+
+def verdict(found: Qualification) -> Verdict:
+    words = {"qualified": "is qualified", "not-qualified": "is not qualified",
+             "incomplete": "cannot be judged yet", "refused": "was not measured"}
+    first = f": {found.reasons[0]}" if found.reasons else ""
+    return Verdict(MOODS[found.verdict], found.verdict.replace("-", " "),
+                   f"{device_name(found.device)} {words[found.verdict]}{first}.",
+                   found.reasons[1:])
+
+
+def _facts(found: Qualification) -> list[Fact]:
+    met = sum(item.verdict == "pass" for item in found.criteria)
+    done = sum(step.state == "done" for step in found.steps)
+    facts = [Fact(f"{met} of {len(found.criteria)}", "requirements met"),
+             Fact(f"{done} of {len(found.steps)}", "steps done"),
+             Fact(clock(found.seconds), "measured")]
+    every = [(step, cell) for step in found.steps for cell in step.cells]
+    reads = [cell for step, cell in every if step.kind == "iops"
+             and figures.read_share(cell.workload.rw) == 100]
+    if reads:
+        best = max(reads, key=lambda cell: cell.iops)
+        facts.insert(0, Fact(f"{best.iops / 1000:,.1f} k", "random reads per second, "
+                             f"{block_size(best.workload.block_size)}"))
+    single = [cell for step, cell in every if step.kind == "latency"
+              and figures.read_share(cell.workload.rw) == 100]
+    if single:
+        best = min(single, key=lambda cell: cell.mean)
+        facts.insert(1, Fact(duration(best.mean), "mean latency of one random read, "
+                             f"{block_size(best.workload.block_size)}"))
+    return facts
+
+
+# ---- Tables ----------------------------------------------------------------------------------
+
+
+def _criteria(found: Qualification) -> Table:
+    return Table("What is demanded, and how it was met", ["Requirement", "value", "verdict", "detail"],
+                 [[Cell(item.requirement), Cell(item.value),
+                   Cell(item.verdict, MOODS[item.verdict]), Cell(item.detail)]
+                  for item in found.criteria], words=4)
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    rows = []
+    for check in checks:
+        word = f"{check.verdict}, accepted" if check.accepted else check.verdict
+        advice = check.why if check.verdict == "ok" else "; ".join(
+            text for text in (check.why, check.remedy) if text)
+        rows.append([Cell(check.title), Cell(check.value), Cell(word, MOODS[check.verdict]),
+                     Cell(advice)])
+    return Table("Was the machine fit for measuring?", ["Check", "found", "verdict", "why"], rows,
+                 words=4)
+
+
+def _steps(steps: Sequence[Step]) -> Table:
+    rows = [[Cell(step.title), Cell(step.state, MOODS.get(step.state, NEUTRAL)),
+             Cell(clock(step.seconds)), Cell(f"{step.written / 1e9:,.2f} GB"),
+             Cell(step.reason or step.purpose)] for step in steps]
+    return Table("What was done", ["Step", "state", "time", "written", "purpose, or why not"], rows,
+                 words=2, wordy_end=True)
+
+
+def _step_notes(steps: Sequence[Step]) -> list[str]:
+    lines = [f"{step.title.partition(':')[0]}: {note}" for step in steps for note in step.notes]
+    lines += [f"{step.title.partition(':')[0]}: wrong data: {text}"
+              for step in steps for text in step.corrupt]
+    return lines
+
+
+def _cells(step: Step) -> Table | None:
+    if not step.cells:
+        return None
+    percents = [item.percent for item in step.cells[0].percentiles
+                if any(other.percent == item.percent and other.value is not None
+                       for cell in step.cells for other in cell.percentiles)]
+    rows = []
+    for cell in step.cells:
+        known = {item.percent: item.value for item in cell.percentiles}
+        rows.append([
+            Cell(figures.work_name(cell.workload)), Cell(f"{cell.iops:,.0f}"),
+            Cell(in_words("bandwidth", cell.bandwidth)), Cell(duration(cell.mean)),
+            *(Cell("–" if known.get(percent) is None else duration(known[percent] or 0))
+              for percent in percents),
+            Cell(duration(cell.max)), Cell(f"{cell.ios:,}")])
+    return Table(step.title, ["Workload", "IOPS", "throughput", "mean",
+                              *map(percentile_name, percents), "max", "I/Os"], rows)
+
+
+def _drivers(found: Qualification) -> Table | None:
+    rows = [row for step in found.steps for row in step.drivers]
+    if not rows:
+        return None
+    body = []
+    for row in rows:
+        if row.obstacle:
+            body.append([*cells(row.label, figures.work_name(row.workload), "–", "–", "–"),
+                         Cell(f"cannot: {row.obstacle}", CAUTION)])
+            continue
+        ratio = f"{row.ratio.median:.3f} [{row.ratio.low:.3f}, {row.ratio.high:.3f}]" \
+            if row.ratio else "reference"
+        body.append(cells(row.label, figures.work_name(row.workload), f"{row.iops:,.0f}",
+                          duration(row.mean), duration(row.p99), ratio))
+    return Table("Every way to reach the device",
+                 ["Way", "workload", "IOPS", "mean", "p99", "against fio's own engine, or why not"],
+                 body, words=2, wordy_end=True)
+
+
+def _health(found: Qualification) -> Table | None:
+    before, after = found.health_before, found.health_after
+    names = [name for name in health.LABELS if _value(before, name) != "–"
+             or (after and _value(after, name) != "–")]
+    rows = [cells(health.LABELS[name], _value(before, name), _value(after, name) if after else "–")
+            for name in names]
+    if not rows:
+        return None
+    return Table(f"The device's own account of itself ({before.source})",
+                 ["What", "before", "after"], rows)
+
+
+def _value(state: Health, name: str) -> str:
+    value = getattr(state, name)
+    return "–" if value is None else health.in_words(name, value)
+
+
+def _device(device: Device) -> list[tuple[str, str]]:
+    size = f"{device.size / 1e9:,.2f} GB in blocks of {device.logical_block} bytes " \
+           f"(physical {device.physical_block})"
+    queue = ", ".join(f"{name}={value}" for name, value in device.queue.items())
+    items = [("model", device.model), ("serial", device.serial), ("firmware", device.firmware),
+             ("path", device.path + (", made for this" if device.created else "")),
+             ("kind", f"{device.kind}, {device.medium}"), ("size", size),
+             ("PCI address", device.pci_address), ("link", device.link),
+             ("NUMA node", "" if device.numa_node < 0 else str(device.numa_node)),
+             ("queue", queue)]
+    return [(name, value) for name, value in items if value]
+
+
+def _left_out(found: Qualification) -> Section | None:
+    lines = [f"{step.title.partition(':')[0]}: {step.state}"
+             f"{', ' + step.reason if step.reason else ''}"
+             for step in found.steps if step.state != "done"]
+    lines += [f"not known: {text}" for text in found.device.unknown]
+    for state, when in ((found.health_before, "before"), (found.health_after, "after")):
+        if state and state.unavailable:
+            lines.append(f"health {when}: {state.unavailable}")
+    return section("Left out", Notes(list(dict.fromkeys(lines))))
+
+
+def _environment(found: Qualification) -> Section | None:
+    lines = environment.describe(found.environment)
+    notes = [value for name, value in lines if name == "note"]
+    plan = found.plan
+    more = [("engine", f"{plan.engine_label}: {' '.join(plan.engine_options)}"),
+            ("extent", f"{plan.extent / 1e9:,.2f} GB from the start"
+                       f"{', read only' if plan.read_only else ''}"),
+            ("fio's CPUs", ", ".join(map(str, plan.cpus))), ("seed", str(plan.seed)),
+            ("sittings", ", ".join(found.sittings))]
+    return section("Environment", Notes(notes),
+                   Facts("", [line for line in lines if line[0] != "note"] + more))
