@@ -10,34 +10,39 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import environment, machine, plan, prepare, results, stats, targets
-from .contenders import BASELINE
 from .errors import BenchError, Exit, refuse
 from .measure import Campaign
 from .model import SCHEMA, ContenderInfo, Environment, Result
+from .variants import is_native
 from .report import files
 
 
 def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
-    build = plan.build_folder(options)
     folder = _folder(options)
-    if not options.no_build:
-        prepare.build_library(build)
-    prepare.check_engine(build)
+    make_ready(campaign, not options.no_build)
     plan.announce(campaign)
     with ExitStack() as stack:
         for target in campaign.targets.values():
             if target.scratch:
                 targets.make_scratch(target, stack, options.keep)
-        code = _run(campaign, folder, build, stack)
+        code = _run(campaign, folder, stack)
     return code
 
 
-def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exit:
+def make_ready(campaign: Campaign, build: bool) -> None:
+    """Have every library built and see it loaded by its fio."""
+    for folder, fio in campaign.libraries():
+        if build:
+            prepare.build_library(folder)
+        prepare.check_engine(folder, fio)
+
+
+def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
     """Measure and report; what was measured before a failure or Ctrl-C is kept as partial."""
     results.prepare_folder(folder)
     stack.enter_context(machine.stay_off(campaign.settings.cpus))
     held = stack.enter_context(machine.no_deep_sleep())
-    record = environment.record(prepare.ROOT, build, campaign.settings.cpus[-1], held)
+    record = record_environment(campaign, held)
     for note in record.notes:
         campaign.progress.say(f"note: {note}")
     started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
@@ -50,9 +55,8 @@ def _run(campaign: Campaign, folder: Path, build: Path, stack: ExitStack) -> Exi
         schema=SCHEMA, complete=complete, started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - begin, 1), settings=campaign.settings,
         environment=record, targets=[target.info() for target in campaign.targets.values()],
-        contenders=_infos(campaign, plan.engine_path(build), record), skips=campaign.skips,
-        summaries=stats.summarise(campaign.samples, against(campaign),
-                                  campaign.settings.seed),
+        contenders=contender_infos(campaign), skips=campaign.skips,
+        summaries=stats.summarise(campaign.samples, against(campaign), campaign.settings.seed),
         system_calls=campaign.system_calls, retried_rounds=campaign.retried,
         samples=campaign.samples)
     results.write(folder, result)
@@ -87,15 +91,31 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder
 
 
+def record_environment(campaign: Campaign, latency_held: bool) -> Environment:
+    """The machine, with the first build as the library."""
+    builds = [folder for folder, _fio in campaign.libraries()]
+    return environment.record(prepare.ROOT, builds[0] if builds else prepare.ROOT / "build",
+                              campaign.settings.cpus[-1], latency_held)
+
+
 def against(campaign: Campaign) -> dict[str, str]:
     """Whom each contender is compared with."""
-    return {name: "" if name == BASELINE else BASELINE for name in campaign.contenders}
+    return {name: entrant.against for name, entrant in campaign.entrants.items()}
 
 
-def _infos(campaign: Campaign, engine: str, record: Environment) -> list[ContenderInfo]:
-    return [ContenderInfo(contender.name, contender.label, against(campaign)[contender.name],
-                          "" if contender.name.startswith("native") else record.libblkio,
-                          record.fio,
-                          [option.replace(engine, "libblkio.so") for option in contender.options],
-                          campaign.ring_flags.get(contender.name))
-            for contender in campaign.contenders.values()]
+def contender_infos(campaign: Campaign) -> list[ContenderInfo]:
+    fios = {entrant.variant.fio for entrant in campaign.entrants.values()}
+    versions = {fio: environment.fio_version(fio) for fio in fios}
+    builds = {folder: environment.library_version(folder, prepare.ROOT)
+              for folder, _fio in campaign.libraries()}
+    infos = []
+    for name, entrant in campaign.entrants.items():
+        variant, engine = entrant.variant, entrant.variant.engine()
+        native = is_native(name) or variant.build is None
+        infos.append(ContenderInfo(
+            name, entrant.contender.label, entrant.against,
+            "" if native else builds[variant.build], versions[variant.fio],
+            [option.replace(engine, "libblkio.so") if engine else option
+             for option in entrant.contender.options],
+            campaign.ring_flags.get(name)))
+    return infos

@@ -8,7 +8,8 @@ import argparse
 from . import options
 
 DESCRIPTION = """\
-Compares libblkio with fio's own io_uring engine, both driven by fio, and draws the result.
+Compares libblkio with fio's own io_uring engine, both driven by fio, and draws the result. Also
+compares drivers, wait modes, builds of the library and versions of fio; or stored results.
 
 Without options it sets up and builds what is missing, then measures 512-byte random reads on one
 CPU at queue depths 1 and 32, on three scratch files that it removes afterwards: one in the page
@@ -46,6 +47,13 @@ examples
   scripts/bench --target /dev/nvme0n1 --bs 4k --depth 1,4,16,64,256
   scripts/bench --target tmpfs --rounds 31 --runtime 1  one target, narrow intervals
   scripts/bench --target disk --modes vhost-block,vhost-poll
+  scripts/bench --rw randread,randrw:70 --bs 512,4k,64k --depth 1,8,32 --numjobs 1,2
+  scripts/bench --until 1 --budget 900                  more rounds until +-1 % or 15 minutes
+  scripts/bench --build old=../other/build --build new=build --modes block,loop
+  scripts/bench --modes native --fio debian=/usr/bin/fio --fio new=/opt/fio/fio
+  scripts/bench --build build --build new=build-new --fio new=/opt/fio/fio --modes block
+  scripts/bench --baseline block --modes block,eventfd,loop
+  scripts/bench compare results/monday results/tuesday  two kernels, two machines: unpaired
   scripts/bench --dry-run                               the plan and every fio command
 
 exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
@@ -57,6 +65,9 @@ SCRATCH_NAMES = ("page-cache", "tmpfs", "disk")
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("results", nargs="*", metavar="RESULT",
+                        help="two or more stored results, to be compared as they are: nothing is "
+                             "measured")
     what = parser.add_argument_group("what to measure")
     what.add_argument("--target", action="append", metavar="PATH", default=[],
                       help="a file or block device, or one of the scratch files "
@@ -65,6 +76,8 @@ def register(parser: argparse.ArgumentParser) -> None:
                       help="go through the page cache on a --target PATH (default: O_DIRECT)")
     what.add_argument("--modes", type=options.names, default=[], metavar="LIST",
                       help="modes to compare, see below (default: see there)")
+    what.add_argument("--baseline", default="native", metavar="MODE",
+                      help="the mode that the others are compared with (default: native)")
     what.add_argument("--bs", type=options.sizes, default=[512], metavar="LIST",
                       help="block sizes (default: 512)")
     what.add_argument("--depth", type=options.counts, default=[1, 32], metavar="LIST",
@@ -83,7 +96,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--quick", action="store_true",
                      help="a coarse answer in well under a minute: page cache only, 5 short rounds")
     how.add_argument("--rounds", type=options.count, metavar="N",
-                     help="rounds per case (default: 11)")
+                     help="rounds per case (default: 11); with --until the least")
+    how.add_argument("--until", type=options.share, metavar="PERCENT",
+                     help="go on beyond --rounds until the interval of every ratio reaches no "
+                          "further than so much to either side")
+    how.add_argument("--budget", type=options.seconds, default=600.0, metavar="SECONDS",
+                     help="but begin no more rounds after so long (default: 600)")
     how.add_argument("--runtime", type=options.milliseconds, metavar="SECONDS",
                      help="measured time of one fio process (default: 0.5)")
     how.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
@@ -100,8 +118,12 @@ def register(parser: argparse.ArgumentParser) -> None:
                      help="seed of the random order (default: a new one, recorded)")
 
     where = parser.add_argument_group("where")
-    where.add_argument("--build-dir", default=None, metavar="DIR",
-                       help="build folder of the library (default: build/ of this project)")
+    where.add_argument("--build", "--build-dir", action="append", default=[], metavar="NAME=DIR",
+                       help="build folder of the library (default: build/ of this project); may be "
+                            "repeated, to compare builds with the first one")
+    where.add_argument("--fio", action="append", default=[], metavar="NAME=PATH",
+                       help="the fio of the build of that name (default: the one in PATH); without "
+                            "such a build, to compare its own engines: --modes native")
     where.add_argument("--no-build", action="store_true",
                        help="take the library in the build folder as it is")
     where.add_argument("--output", metavar="DIR",

@@ -24,8 +24,7 @@ def record(root: Path, build: Path, cpu: int, latency_held: bool) -> Environment
     threads = len(cpu_list(read_text(node / "topology" / "thread_siblings_list"))) or 1
     governor = read_text(node / "cpufreq" / "scaling_governor")
     return Environment(
-        fio=_output("fio", "--version"),
-        libblkio=_output("git", "-C", str(root), "describe", "--always", "--dirty", "--tags"),
+        fio=fio_version(), libblkio=library_version(build, root),
         libblkio_build=_build(build),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
         distribution=_os_release(), cpu=_cpuinfo("model name") or platform.machine(),
@@ -38,6 +37,20 @@ def record(root: Path, build: Path, cpu: int, latency_held: bool) -> Environment
         clock=read_text(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
         mitigations=_mitigations(), python=platform.python_version(),
         notes=_notes(governor, latency_held, threads))
+
+
+def fio_version(program: str = "fio") -> str:
+    return _output(program, "--version")
+
+
+def library_version(build: Path, root: Path) -> str:
+    """The version of the source that a folder builds: of `root`, unless meson names another."""
+    try:
+        info = json.loads(read_text(build / "meson-info" / "meson-info.json"))
+        root = Path(info["directories"]["source"])
+    except (ValueError, LookupError, TypeError):
+        pass
+    return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--tags")
 
 
 def describe(environment: Environment) -> list[tuple[str, str]]:

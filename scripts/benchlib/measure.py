@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Runs a schedule: trial of every contender first, then round after round, and at the end
 those again that other programs disturbed. Samples are added a whole block at a time, so whatever
-interrupts leaves only blocks in which every contender has run."""
+interrupts leaves only blocks in which every contender has run.
+
+With Settings.until a case goes on beyond its rounds until the intervals of all its ratios are
+narrow; every even round it is asked again."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Callable, Sequence
 
-from . import fio, rings, syscalls
-from .contenders import Contender
+from . import fio, rings, stats, syscalls
 from .errors import BenchError
 from .machine import LoadMeter
-from .model import Case, Sample, Settings, Skip, SystemCalls
+from .model import Case, Interval, Sample, Settings, Skip, SystemCalls
 from .progress import Progress
 from .schedule import Block, blocks
 from .targets import Target
+from .variants import Entrant
 from .words import case_label
 
 TRIAL_MS = 100
@@ -29,11 +34,13 @@ class Campaign:
 
     settings: Settings
     targets: dict[str, Target]
-    contenders: dict[str, Contender]
+    entrants: dict[str, Entrant]
     progress: Progress
     entries: dict[Case, list[str]]  # who takes part in which case
     count_calls: bool
     patience: float  # seconds to spend on repeating disturbed rounds
+    figure: Callable[[Sample], float] = stats.mean  # what `until` looks at
+    interval: Callable[[Sequence[float]], Interval] = stats.any_interval
     skips: list[Skip] = field(default_factory=list)
     failures: list[BenchError] = field(default_factory=list)
     ring_flags: dict[str, list[str] | None] = field(default_factory=dict)
@@ -59,13 +66,14 @@ class Campaign:
                     self.ring_flags.setdefault(name, flags)
                     if self.count_calls:
                         self._count_calls(case, name)
-                self.progress.step(f"trial of {self.contenders[name].label}")
+                self.progress.step(f"trial of {self.entrants[name].contender.label}")
 
     def rounds(self) -> None:
         """The measurement itself: the whole schedule, then disturbed rounds again."""
         entries = {case: names for case, names in self.entries.items() if names}
         disturbed = []
-        for block in blocks(entries, self.settings.rounds, self.settings.seed):
+        for block in blocks(entries, self.settings.rounds, self.settings.seed,
+                            self._too_wide if self.settings.until is not None else None):
             if not self._attempt(block):
                 disturbed.append(block)
         deadline = time.monotonic() + self.patience
@@ -79,10 +87,40 @@ class Campaign:
             if not self._attempt(block):
                 disturbed.append(block)
 
+    def libraries(self) -> list[tuple[Path, str]]:
+        """Every build folder with the fio that is to load it."""
+        return list(dict.fromkeys(
+            (entrant.variant.build, entrant.variant.fio) for entrant in self.entrants.values()
+            if entrant.variant.build is not None))
+
     @property
     def samples(self) -> list[Sample]:
         """All samples, in the order of the schedule."""
         return [sample for samples in self.measured.values() for sample in samples]
+
+    def _too_wide(self, case: Case) -> bool:
+        """Is there need and time for two more rounds of a case?"""
+        until, budget = self.settings.until, self.settings.budget
+        assert until is not None
+        if budget is not None and time.monotonic() - self.begin > budget:
+            return False
+        groups = stats.grouped(sample for sample in self.samples if sample.case == case)
+        widths = [self._half_width(groups, case, name) for name in self.entries[case]]
+        if max(widths, default=0.0) <= until:
+            return False
+        self.progress.extend(2 * len(self.entries[case]))
+        return True
+
+    def _half_width(self, groups: dict[tuple[Case, str], list[Sample]], case: Case,
+                    name: str) -> float:
+        """Half the width of a ratio's interval; 0 for who is compared with nobody."""
+        ratios = stats.round_ratios(groups.get((case, name), []),
+                                    groups.get((case, self.entrants[name].against), []),
+                                    self.figure)
+        if not ratios:
+            return 0.0
+        found = self.interval(ratios)
+        return (found.high - found.low) / 2
 
     def _attempt(self, block: Block) -> bool:
         """Run a block; keep it unless a calmer attempt is there already. False: disturbed."""
@@ -120,9 +158,9 @@ class Campaign:
         for name in block.order:
             outcome = self._run(block.case, name, block.random_seed)
             outcomes.append(outcome)
-            self.progress.step(f"round {block.round + 1}/{self.settings.rounds}  "
+            self.progress.step(f"round {block.round + 1}/{max(block.round + 1, self.settings.rounds)}  "
                                f"{case_label(block.case)}  "
-                               f"{self.contenders[name].label}: {outcome.mean / 1000:.2f} µs")
+                               f"{self.entrants[name].contender.label}: {outcome.mean / 1000:.2f} µs")
         load, at = meter.share(), round(time.monotonic() - self.begin, 2)
         return [Sample(case=block.case, contender=name, at=at,
                        round=block.round, position=position, calm=load <= self.settings.max_load,
@@ -137,25 +175,30 @@ class Campaign:
                        ramp_ms=settings.ramp_ms, cpus=tuple(settings.cpus[-case.numjobs:]),
                        random_seed=random_seed, numjobs=case.numjobs)
 
+    def command(self, name: str, job: fio.Job, reach: list[str]) -> list[str]:
+        """fio's command line for a contender."""
+        entrant = self.entrants[name]
+        return fio.command(job, entrant.contender.options, reach, entrant.variant.fio)
+
     def _run(self, case: Case, name: str, random_seed: int) -> fio.Outcome:
-        contender, job = self.contenders[name], self.job(case, random_seed)
+        contender, job = self.entrants[name].contender, self.job(case, random_seed)
         try:
             with contender.reach(self.targets[case.target]) as reach:
-                return fio.run(fio.command(job, contender.options, reach), job.seconds())
+                return fio.run(self.command(name, job, reach), job.seconds())
         except BenchError as error:
             raise BenchError(f"{contender.label}: {error.message}", error.remedy) from error
 
     def _trial(self, case: Case, name: str) -> list[str] | None:
-        contender, job = self.contenders[name], self.job(case, random_seed=1)
+        contender, job = self.entrants[name].contender, self.job(case, random_seed=1)
         job = replace(job, runtime_ms=TRIAL_MS, ramp_ms=0)
         with contender.reach(self.targets[case.target]) as reach:
-            return rings.trial(fio.command(job, contender.options, reach), job.seconds())
+            return rings.trial(self.command(name, job, reach), job.seconds())
 
     def _count_calls(self, case: Case, name: str) -> None:
-        contender, job = self.contenders[name], self.job(case, random_seed=1)
+        contender, job = self.entrants[name].contender, self.job(case, random_seed=1)
         with contender.reach(self.targets[case.target]) as reach:
             calls = syscalls.per_io(
-                lambda ios: fio.command(replace(job, ios=ios), contender.options, reach),
+                lambda ios: self.command(name, replace(job, ios=ios), reach),
                 job.size // job.block_size)
         if calls is not None:
             self.system_calls.append(SystemCalls(case, name, round(calls / case.numjobs, 2)))
@@ -163,5 +206,5 @@ class Campaign:
     def _failed(self, case: Case, name: str, error: BenchError) -> None:
         self.failures.append(error)
         self.skips.append(Skip(case.target, name, error.message))
-        self.progress.say(f"{self.contenders[name].label} cannot run "
+        self.progress.say(f"{self.entrants[name].contender.label} cannot run "
                           f"{case_label(case)}: {error}")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import random
 import shlex
 import sys
 from pathlib import Path
 
-from . import fio, machine, targets
-from .contenders import Contender, choose
+from . import fio, machine, prepare, targets, variants
+from .contenders import Contender
 from .errors import refuse
 from .measure import TRIAL_MS, Campaign
 from .model import Case, Settings, Skip, left_out
-from .prepare import LIBRARY, ROOT
 from .progress import Progress, clock
 
 ROUNDS, QUICK_ROUNDS = 11, 5
@@ -30,25 +28,19 @@ FIO_START_SECONDS = 0.3  # what a fio process takes beside its run time
 
 
 def build_folder(options: argparse.Namespace) -> Path:
-    return Path(options.build_dir) if options.build_dir else ROOT / "build"
-
-
-def engine_path(build: Path) -> str:
-    """The library in a build folder, as fio gets it."""
-    return os.path.abspath(build / LIBRARY)
+    return Path(options.build_dir) if options.build_dir else prepare.ROOT / "build"
 
 
 def campaign(options: argparse.Namespace) -> Campaign:
     """The campaign that the options ask for; what it needs is still to be made."""
-    build = build_folder(options)
-    engine = engine_path(build)
-    contenders = choose(options.modes, engine)
-    settings = _settings(options, [contender.name for contender in contenders])
-    chosen, skips = _targets(options, settings, build)
-    entries, more = _entries(chosen, contenders, settings)
-    wanted = [contender for contender in contenders if any(map(contender.wanted, chosen))]
+    among = variants.variants(options.build, options.fio)
+    possible = variants.entrants(options.modes, options.baseline, among)
+    settings = _settings(options, [entrant.contender.name for entrant in possible])
+    chosen, skips = _targets(options, settings, among[0].build or prepare.ROOT)
+    entries, more = _entries(chosen, [entrant.contender for entrant in possible], settings)
+    wanted = [entrant for entrant in possible if any(map(entrant.contender.wanted, chosen))]
     return Campaign(settings, {target.name: target for target in chosen},
-                    {contender.name: contender for contender in wanted},
+                    {entrant.contender.name: entrant for entrant in wanted},
                     Progress(_processes(entries) * (settings.rounds + 1)), entries,
                     count_calls=not options.quick, patience=_patience(options),
                     skips=skips + more)
@@ -72,7 +64,8 @@ def _settings(options: argparse.Namespace, modes: list[str]) -> Settings:
     return Settings(
         workloads=options.rw, block_sizes=options.bs, depths=options.depth,
         numjobs=options.numjobs, modes=modes,
-        rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS), until=None, budget=None,
+        rounds=options.rounds or (QUICK_ROUNDS if quick else ROUNDS), until=options.until,
+        budget=options.budget if options.until is not None else None,
         runtime_ms=options.runtime or (QUICK_RUNTIME_MS if quick else RUNTIME_MS),
         ramp_ms=RAMP_MS, seed=seed, cpus=cpus, max_load=options.max_load)
 
@@ -150,9 +143,9 @@ def announce(plan: Campaign) -> None:
 def print_commands(plan: Campaign) -> None:
     for case, names in plan.entries.items():
         for name in names:
-            contender, job = plan.contenders[name], plan.job(case, random_seed=1)
-            by_hand = contender.rehearse(plan.targets[case.target])
-            fio_run = shlex.join(fio.command(job, contender.options, by_hand.options))
+            by_hand = plan.entrants[name].contender.rehearse(plan.targets[case.target])
+            fio_run = shlex.join(plan.command(name, plan.job(case, random_seed=1),
+                                              by_hand.options))
             print("\n".join([*by_hand.before, fio_run, *by_hand.after]))
 
 

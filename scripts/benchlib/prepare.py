@@ -53,18 +53,19 @@ def build_library(build: Path) -> None:
     _run(["ninja", "-C", str(build)], "the build failed", "Its message is above.", quiet=True)
 
 
-def check_engine(build: Path) -> None:
+def check_engine(build: Path, program: str = "fio") -> None:
     """fio must find its engine in the library built there; otherwise say why, in fio's words."""
     library = build / LIBRARY
     if not library.exists():
         raise BenchError(f"there is no {library}", "Build it: leave --no-build out.")
-    done = subprocess.run(["fio", f"--enghelp={library}"], capture_output=True, text=True)
+    done = subprocess.run([program, f"--enghelp={library}"], capture_output=True, text=True)
     if done.returncode == 0 and "libblkio_driver" in done.stdout:
         return
     words = " ".join((done.stderr + done.stdout).split())[:400]
     raise BenchError(
-        f"fio cannot load its engine from {library}: {words or 'no message'}",
-        "Run scripts/setup, which fetches the source of the installed fio, then\n"
+        f"{program} cannot load its engine from {library}: {words or 'no message'}",
+        "fio takes only an engine that was built from its own source; for another fio than Debian's:"
+        "\n  meson setup -Dfio_source=DIR BUILD, its configured source tree. Else run scripts/setup, which fetches the source of the installed fio, then\n"
         f"  meson setup --reconfigure -Dfio=enabled {build}; its output says what it lacks.")
 
 

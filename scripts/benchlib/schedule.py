@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
 from .model import Case
 
@@ -25,12 +25,15 @@ class Block:
     random_seed: int  # of fio's offsets: the same for all in the block
 
 
-def blocks(contenders: Mapping[Case, Sequence[str]], rounds: int, seed: int) -> Iterator[Block]:
-    """The whole schedule; the same seed gives the same schedule."""
+def blocks(contenders: Mapping[Case, Sequence[str]], rounds: int, seed: int,
+           more: Callable[[Case], bool] | None = None) -> Iterator[Block]:
+    """The whole schedule: `rounds` rounds of all cases, then, two by two, more of those cases that
+    `more` asks for. The same seed and answers give the same schedule."""
     source = random.Random(seed)
     last: dict[Case, list[str]] = {}
-    for number in range(rounds):
-        cases = list(contenders)
+    wanted, number = list(contenders), 0
+    while wanted:
+        cases = list(wanted)
         source.shuffle(cases)
         for case in cases:
             if number % 2:
@@ -40,3 +43,6 @@ def blocks(contenders: Mapping[Case, Sequence[str]], rounds: int, seed: int) -> 
                 source.shuffle(order)
             last[case] = order
             yield Block(number, case, order, source.randrange(1, 1 << 31))
+        number += 1
+        if number >= rounds and not (more and number % 2):
+            wanted = [case for case in wanted if more and more(case)]

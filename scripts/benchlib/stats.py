@@ -9,7 +9,7 @@ directly and share whatever the machine was doing; the median of those ratios is
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -72,6 +72,11 @@ def median_interval(values: Sequence[float], seed: int) -> Interval:
     return Interval(median, low, high, CONFIDENCE, int(data.size))
 
 
+def any_interval(values: Sequence[float]) -> Interval:
+    """median_interval() where the exact numbers are not kept."""
+    return median_interval(values, seed=1)
+
+
 def verdict(ratio: Interval) -> str:
     """What an interval of latency ratios to the baseline says; see VERDICTS."""
     if ratio.samples < ENOUGH_ROUNDS:
@@ -91,10 +96,16 @@ def usable(samples: Sequence[Sample]) -> list[Sample]:
     return calm if len(calm) >= ENOUGH_ROUNDS else list(samples)
 
 
-def round_ratios(samples: Sequence[Sample], baseline: Sequence[Sample]) -> list[float]:
-    """Mean latency relative to the baseline's in the same round, for rounds that have both."""
-    base = {sample.round: sample.mean for sample in baseline}
-    return [sample.mean / base[sample.round] for sample in samples if sample.round in base]
+def mean(sample: Sample) -> float:
+    return sample.mean
+
+
+def round_ratios(samples: Sequence[Sample], baseline: Sequence[Sample],
+                 figure: Callable[[Sample], float] = mean) -> list[float]:
+    """Mean latency, or another figure, relative to the baseline's in the same round, for rounds
+    that have both."""
+    base = {sample.round: figure(sample) for sample in baseline}
+    return [figure(sample) / base[sample.round] for sample in samples if sample.round in base]
 
 
 def grouped(samples: Iterable[Sample]) -> dict[tuple[Case, str], list[Sample]]:

@@ -144,9 +144,17 @@ def _case_verdict(result: Result, case: Case) -> str:
     rows = rows or [row for row in of_case(result, case) if row.ratio]
     if not rows:
         return "nothing to compare."
+    if not reference_name(result):
+        return " ".join(_each(result, row) for row in of_case(result, case) if row.ratio)
     names, best = labels(result), min(rows, key=merit)
     return (sentence(names[best.contender], best, against(result)[best.contender])
             + _worse(rows, names))
+
+
+def _each(result: Result, row: Summary) -> str:
+    """A sentence on one contender where there is no common reference."""
+    text = sentence(labels(result)[row.contender], row, against(result)[row.contender])
+    return text.replace("even ", "").replace("is the best and equals", "equals")
 
 
 def is_native(contender: ContenderInfo | str) -> bool:

@@ -8,6 +8,7 @@ Only the load meter and fio are replaced here; test_bench.py runs the whole with
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 from typing import Any, Iterator
 from unittest import mock
 
@@ -19,6 +20,7 @@ from benchlib.model import Case, Histogram, Settings
 from benchlib.progress import Progress
 from benchlib.reach import naming
 from benchlib.targets import Target
+from benchlib.variants import Entrant, Variant
 
 CASE = Case("t", "randread", 512, 1, 1)
 BUSY, QUIET = 0.5, 0.0
@@ -29,8 +31,10 @@ def campaign(rounds: int, patience: float = 5.0) -> measure.Campaign:
                         [0], 0.05)
     target = Target("t", "t", "page-cache", "/dev/null", False, 4096, None, scratch=False)
     native = Contender("native", "native", [], naming(lambda _target: []))
-    return measure.Campaign(settings, {"t": target}, {"native": native}, Progress(1, quiet=True),
-                            {CASE: ["native"]}, count_calls=False, patience=patience)
+    return measure.Campaign(settings, {"t": target},
+                            {"native": Entrant(native, Variant("", None, "fio"), "")},
+                            Progress(1, quiet=True), {CASE: ["native"]}, count_calls=False,
+                            patience=patience)
 
 
 class Loads:
@@ -99,6 +103,34 @@ class Rounds(unittest.TestCase):
         with self.assertRaisesRegex(BenchError, "giving up"):
             self.run_rounds(plan, Loads(QUIET), 1.0, *[None] * 8)
         self.assertEqual([sample.mean for sample in plan.samples], [1.0])
+
+
+class Adaptive(unittest.TestCase):
+    def run_until(self, until: float, budget: float, spread: float) -> int:
+        """How many rounds a case of two contenders takes; the second round is off by `spread`."""
+        plan = campaign(4)
+        other = replace(plan.entrants["native"].contender, name="block")
+        plan.settings = replace(plan.settings, until=until, budget=budget)
+        plan.entrants["block"] = replace(plan.entrants["native"], contender=other,
+                                         against="native")
+        plan.entries[CASE] = ["native", "block"]
+
+        def answer(case: Case, name: str, _seed: int) -> fio.Outcome:
+            odd = len(plan.measured) == 1 and name == "block"
+            return next(outcomes(100.0 + spread * odd))
+
+        with mock.patch.object(measure, "LoadMeter", Loads(QUIET)), \
+                mock.patch.object(plan, "_run", answer):
+            plan.rounds()
+        return len(plan.measured)
+
+    def test_it_goes_on_until_the_interval_is_narrow(self) -> None:
+        self.assertEqual(self.run_until(0.01, 60, 1.0), 4)
+        # one of eight values off by 10 % no longer moves the median's interval, one of six does
+        self.assertEqual(self.run_until(0.01, 60, 10.0), 8)
+
+    def test_the_budget_ends_it(self) -> None:
+        self.assertEqual(self.run_until(0.0001, 0.0, 50.0), 4)
 
 
 if __name__ == "__main__":

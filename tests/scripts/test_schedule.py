@@ -52,6 +52,20 @@ class Schedule(unittest.TestCase):
         seeds = [block.random_seed for block in schedule(6)]
         self.assertEqual(len(set(seeds)), len(seeds))
 
+    def test_more_rounds_come_in_pairs_for_those_who_want_them(self) -> None:
+        left = {SMALL: 2, DEEP: 0, OTHER: 1}
+
+        def more(case: Case) -> bool:
+            left[case] -= 1
+            return left[case] >= 0
+
+        for rounds, even in ((4, 4), (3, 4)):
+            left.update({SMALL: 2, DEEP: 0, OTHER: 1})
+            found = [block.case for block in blocks(CASES, rounds, 7, more)]
+            self.assertEqual([found.count(case) for case in (SMALL, DEEP, OTHER)],
+                             [even + 4, even, even + 2])
+        self.assertEqual(len(list(blocks(CASES, 3, 7))), 9)
+
 
 if __name__ == "__main__":
     main()
