@@ -70,6 +70,7 @@ RULES = {
     "tests/api": ("API tests include blkio.h only", check_public_user),
     "tests/diff": ("the probe includes blkio.h only", check_public_user),
     "tests/lib": ("the test harness includes blkio.h only", check_public_user),
+    "tools": ("tools include blkio.h only", check_public_user),
     "examples": ("examples include blkio.h only", check_public_user),
 }
 
