@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from .. import environment, machine, plan as compare_plan, prepare, results
+from .. import environment, machine, prepare, results
 from ..errors import BenchError, refuse
 from ..model import Environment
 from ..progress import clock
@@ -36,18 +36,21 @@ def qualify(options: argparse.Namespace) -> int:
         return QualifyExit.REFUSED if refused else QualifyExit.QUALIFIED
     folder = _folder(options)
     if not options.no_build:
-        prepare.build_library(compare_plan.build_folder(options))
-    prepare.check_engine(compare_plan.build_folder(options))
+        prepare.build_library(request.build_folder(options))
+    prepare.check_engine(request.build_folder(options))
     results.prepare_folder(folder)
     with ExitStack() as stack:
         held = stack.enter_context(machine.no_deep_sleep())
-        record = environment.record(prepare.ROOT, compare_plan.build_folder(options),
+        record = environment.record(prepare.ROOT, request.build_folder(options),
                                     asked.plan.cpus[-1], held)
         if refused:
-            return _refuse(folder, asked, record, before, checks)
-        stack.enter_context(machine.stay_off(asked.plan.cpus))
-        asked = _ready(asked, options)
-        return _run(_session(asked, folder, record, before, checks, demanded, options), options)
+            code = _refuse(folder, asked, record, before, checks)
+        else:
+            stack.enter_context(machine.stay_off(asked.plan.cpus))
+            work = _session(_ready(asked, options), folder, record, before, checks, demanded,
+                            options)
+            code = _run(work, options)
+    return code
 
 
 def _preflight(asked: Request, before: Health, accept: list[str]) -> list[Check]:

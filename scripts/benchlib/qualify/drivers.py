@@ -41,7 +41,7 @@ def compare(step: Running, contenders: Sequence[Contender]) -> None:
         measured: Measured = {}
         order = [who for who in contenders if not obstacles[who.name]]
         random.Random(step.seed).shuffle(order)
-        for number in range(step.spec.most_rounds):
+        for number in range(step.spec.timing.most_rounds):
             for who in order if number % 2 == 0 else order[::-1]:
                 if obstacles[who.name]:
                     continue
@@ -58,7 +58,7 @@ def compare(step: Running, contenders: Sequence[Contender]) -> None:
 
 
 def _one(step: Running, work: Workload, who: Contender, number: int) -> tuple[Point, Histogram]:
-    extent = Extent(step.spec.runtime_ms, step.spec.ramp_ms)
+    extent = Extent(step.spec.timing.runtime_ms, step.spec.timing.ramp_ms)
     # the same offsets for all in a round
     point, latency = step.bench.measure(work, extent, number, step.seed + number, who)
     step.keep(point, latency)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import fields
 from pathlib import Path
 
 from ..blockdev import block_device, read_text
@@ -75,11 +74,16 @@ def in_words(name: str, value: int | float) -> str:
 
 
 def _nvme(path: str) -> Health:
-    smart, controller = nvme_admin.smart(path), nvme_admin.identify(path)
-    warning = controller.warning_temperature_c
-    return Health(taken=_now(), source="NVMe SMART log", unavailable="",
-                  **{**vars(smart), "temperature_c": float(smart.temperature_c)},
-                  warning_temperature_c=None if warning is None else float(warning))
+    smart, warning = nvme_admin.smart(path), nvme_admin.identify(path).warning_temperature_c
+    return Health(
+        taken=_now(), source="NVMe SMART log", unavailable="",
+        critical_warning=smart.critical_warning, temperature_c=float(smart.temperature_c),
+        warning_temperature_c=None if warning is None else float(warning), spare=smart.spare,
+        spare_threshold=smart.spare_threshold, percentage_used=smart.percentage_used,
+        data_read=smart.data_read, data_written=smart.data_written,
+        power_cycles=smart.power_cycles, power_on_hours=smart.power_on_hours,
+        unsafe_shutdowns=smart.unsafe_shutdowns, media_errors=smart.media_errors,
+        error_log_entries=smart.error_log_entries, throttled_seconds=smart.throttled_seconds)
 
 
 def _little(device: Device, why: str) -> Health:
@@ -87,10 +91,8 @@ def _little(device: Device, why: str) -> Health:
 
 
 def _nothing(why: str, celsius: float | None) -> Health:
-    """All None, but for a temperature that the kernel may show."""
-    values = {field.name: None for field in fields(Health)}
-    return Health(**{**values, "taken": _now(), "unavailable": why, "temperature_c": celsius,
-                     "source": "none" if celsius is None else "hwmon"})
+    """Nothing is known, but for a temperature that the kernel may show."""
+    return Health(_now(), "none" if celsius is None else "hwmon", why, temperature_c=celsius)
 
 
 def _sensor(device: Device) -> float | None:

@@ -31,12 +31,20 @@ def identify(path: str, created: bool = False) -> Device:
     pci = pci_function(disk)
     return Device(
         path=os.path.realpath(path), kind=kind, created=False, name=disk.node.name,
-        medium=targets.medium(path, disk), model=model, serial=serial, firmware=firmware,
+        medium=_medium(path, disk), model=model, serial=serial, firmware=firmware,
         size=size(path), logical_block=disk.logical_block_size(),
         physical_block=int(disk.setting("physical_block_size") or 0),
         pci_address=pci.name if pci else "", link=link(pci) if pci else "",
         numa_node=int(read_text(pci / "numa_node") or -1) if pci else -1,
         queue=disk.settings(), unknown=unknown)
+
+
+def _medium(path: str, disk: BlockDevice) -> str:
+    """The disk in words; of a loop device, what its file lies on."""
+    words, backing = targets.medium(path, disk), read_text(disk.disk / "loop" / "backing_file")
+    if not os.path.exists(backing):
+        return words
+    return f"{words}, a file on {targets.medium(backing, block_device(backing))}"
 
 
 def _file(path: str, place: str, length: int, created: bool) -> Device:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is demanded of a device: a text file, one requirement a line. GRAMMAR, in options.py, is its manual.
+"""What is demanded of a device: a text file, one requirement a line; GRAMMAR in options.py is the
+manual.
 
 Every line becomes a Criterion: pass, fail, or unknown where the figure is not there.
 """

@@ -50,20 +50,20 @@ class Health:
     taken: str  # UTC, ISO 8601
     source: str  # "NVMe SMART log", "hwmon", "none"
     unavailable: str  # why something is missing, or ""
-    critical_warning: int | None  # bits of the NVMe SMART log
-    temperature_c: float | None
-    warning_temperature_c: float | None
-    spare: int | None  # per cent
-    spare_threshold: int | None
-    percentage_used: int | None
-    data_read: int | None  # bytes, by the device's own count
-    data_written: int | None
-    power_cycles: int | None
-    power_on_hours: int | None
-    unsafe_shutdowns: int | None
-    media_errors: int | None
-    error_log_entries: int | None
-    throttled_seconds: int | None  # above its warning or critical temperature, since ever
+    critical_warning: int | None = None  # bits of the NVMe SMART log
+    temperature_c: float | None = None
+    warning_temperature_c: float | None = None
+    spare: int | None = None  # per cent
+    spare_threshold: int | None = None
+    percentage_used: int | None = None
+    data_read: int | None = None  # bytes, by the device's own count
+    data_written: int | None = None
+    power_cycles: int | None = None
+    power_on_hours: int | None = None
+    unsafe_shutdowns: int | None = None
+    media_errors: int | None = None
+    error_log_entries: int | None = None
+    throttled_seconds: int | None = None  # above its warning or critical temperature, since ever
 
 
 @dataclass(frozen=True)

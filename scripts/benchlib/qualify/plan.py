@@ -8,7 +8,7 @@ says nothing; integrity writes its own data.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import fio, words
 from .model import Device, Step, Workload
@@ -39,6 +39,16 @@ OTHERWISE = Guess(400e6, 25e3)
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Of a step that goes round by round."""
+
+    runtime_ms: int = 0  # of one measurement
+    ramp_ms: int = 0
+    least_rounds: int = 1
+    most_rounds: int = 1
+
+
+@dataclass(frozen=True)
 class Spec:
     """A step with all that it takes to do it."""
 
@@ -47,11 +57,8 @@ class Spec:
     title: str
     purpose: str
     workloads: list[Workload]
+    timing: Timing = Timing()
     amount: int = 0  # bytes to write, read back or trim, for steps that end with an amount
-    runtime_ms: int = 0  # of one measurement, for the others
-    ramp_ms: int = 0
-    least_rounds: int = 1
-    most_rounds: int = 1
     track: list[tuple[Workload, str]] = field(default_factory=list)  # steady: metric of workload
     skip: str = ""  # why this device does without
 
@@ -62,8 +69,8 @@ class Spec:
     def planned(self, guess: Guess, ways: int) -> Step:
         """The step with its estimates; `ways` is how many drivers there are to compare."""
         ways = ways if self.kind == "drivers" else 1
-        least, written = self._cost(guess, self.least_rounds, ways)
-        most, _ = self._cost(guess, self.most_rounds, ways)
+        least, written = self._cost(guess, self.timing.least_rounds, ways)
+        most, _ = self._cost(guess, self.timing.most_rounds, ways)
         return Step(self.name, self.kind, self.title, self.purpose, self.destructive,
                     estimate_seconds=0.0 if self.skip else round(least, 1),
                     most_seconds=0.0 if self.skip else round(most, 1),
@@ -77,7 +84,7 @@ class Spec:
             parts = -(-self.amount // chunk_size(self.amount)) * directions * len(self.workloads)
             seconds = sum(self.amount * directions / guess.of(w) for w in self.workloads)
             return seconds + parts * FIO_START_SECONDS, self.amount * len(self.workloads)
-        one = (self.runtime_ms + self.ramp_ms) / 1000
+        one = (self.timing.runtime_ms + self.timing.ramp_ms) / 1000
         processes = rounds * len(self.workloads) * ways
         written = rounds * one * sum(guess.of(w) * write_share(w) for w in self.workloads)
         return processes * (one + FIO_START_SECONDS), written
@@ -142,24 +149,19 @@ def _only(spec: Spec, workloads: list[Workload]) -> Spec:
     track = [(w, metric) for w, metric in spec.track if w in workloads]
     if spec.track and not track and workloads:
         track = [(workloads[0], spec.track[0][1])]
-    return Spec(**{**vars(spec), "workloads": workloads, "track": track})
+    return replace(spec, workloads=workloads, track=track)
 
 
 def _jobs(profile: Profile) -> int:
     return min(profile.numjobs, len(os.sched_getaffinity(0)))
 
 
-def _timed(profile: Profile) -> dict[str, int]:
-    return {"runtime_ms": profile.runtime_ms, "ramp_ms": profile.ramp_ms}
+def _until_steady(profile: Profile) -> Timing:
+    return Timing(profile.runtime_ms, profile.ramp_ms, WINDOW, profile.most_rounds)
 
 
-def _until_steady(profile: Profile) -> dict[str, int]:
-    return {**_timed(profile), "least_rounds": WINDOW, "most_rounds": profile.most_rounds}
-
-
-def _rounds(profile: Profile) -> dict[str, int]:
-    return {**_timed(profile), "least_rounds": profile.curve_rounds,
-            "most_rounds": profile.curve_rounds}
+def _times(profile: Profile, rounds: int) -> Timing:
+    return Timing(profile.runtime_ms, profile.ramp_ms, rounds, rounds)
 
 
 def _preparation(profile: Profile, extent: int, no_trim: str) -> list[Spec]:
@@ -187,16 +189,16 @@ def _iops(profile: Profile) -> Spec:
              for reads in profile.iops_reads for size in sorted(profile.iops_sizes, reverse=True)]
     return Spec("iops", "iops", "IOPS: sizes by mixes",
                 "What a saturated device does, in steady state.", cells,
-                track=[(Workload("randwrite", 4 * KIB, DEPTH, jobs), "iops")],
-                **_until_steady(profile))
+                _until_steady(profile),
+                track=[(Workload("randwrite", 4 * KIB, DEPTH, jobs), "iops")])
 
 
 def _throughput(profile: Profile) -> Spec:
     cells = [Workload(rw, size, DEPTH) for size in profile.sequential_sizes
              for rw in ("write", "read")]
     return Spec("throughput", "throughput", "Throughput: large blocks in sequence",
-                "Copies, backups, scans.", cells, track=[(cell, "bandwidth") for cell in cells],
-                **_until_steady(profile))
+                "Copies, backups, scans.", cells, _until_steady(profile),
+                track=[(cell, "bandwidth") for cell in cells])
 
 
 def _latency(profile: Profile) -> Spec:
@@ -204,52 +206,51 @@ def _latency(profile: Profile) -> Spec:
              for size in (512, 4 * KIB, 8 * KIB)]
     return Spec("latency", "latency", "Latency: one request at a time",
                 "What a program waits for that does one thing after the other.", cells,
-                track=[(Workload("randwrite", 4 * KIB, 1), "mean")], **_until_steady(profile))
+                _until_steady(profile), track=[(Workload("randwrite", 4 * KIB, 1), "mean")])
 
 
 def _curve(profile: Profile) -> Spec:
     return Spec("depth", "depth", "Depth: IOPS against latency",
                 "Where more requests at a time stop paying.",
                 [Workload("randread", 4 * KIB, depth) for depth in profile.depths],
-                **_rounds(profile))
+                _times(profile, profile.curve_rounds))
 
 
 def _mixed(profile: Profile) -> Spec:
     cell = Workload("randrw:60", 4 * KIB, DEPTH, _jobs(profile), MIXED_SPLIT)
     return Spec("mixed", "mixed", "Mixed: five sizes, 60 % reads",
-                "Programs do not keep to one size.", [cell], track=[(cell, "iops")],
-                **_until_steady(profile))
+                "Programs do not keep to one size.", [cell], _until_steady(profile),
+                track=[(cell, "iops")])
 
 
 def _tail(profile: Profile) -> Spec:
     return Spec("qos", "qos", "Tail: the slowest of many",
                 "The rare slow answer is what users notice.",
                 [Workload("randread", 4 * KIB, 1), Workload("randrw:65", 4 * KIB, 8)],
-                runtime_ms=profile.tail_ms, ramp_ms=profile.ramp_ms,
-                least_rounds=profile.tail_rounds, most_rounds=profile.tail_rounds)
+                Timing(profile.tail_ms, profile.ramp_ms, profile.tail_rounds, profile.tail_rounds))
 
 
 def _drivers(profile: Profile) -> Spec:
     return Spec("drivers", "drivers", "Drivers: the ways to reach it",
                 "Which way of libblkio's suits this device, next to fio's own engine.",
                 [Workload("randread", 4 * KIB, depth) for depth in (1, DEPTH)],
-                least_rounds=profile.driver_rounds, most_rounds=profile.driver_rounds,
-                **_timed(profile))
+                _times(profile, profile.driver_rounds))
 
 
 def _saturation(profile: Profile) -> Spec:
     cell = Workload("randwrite", 4 * KIB, DEPTH, _jobs(profile))
     return Spec("saturation", "saturation", "Write saturation: random writes without a pause",
                 "Shows when caches fill up and cleaning begins.", [cell],
-                track=[(cell, "iops")], runtime_ms=profile.saturation_ms,
-                least_rounds=profile.saturation_windows, most_rounds=profile.saturation_windows)
+                Timing(profile.saturation_ms, 0, profile.saturation_windows,
+                       profile.saturation_windows), track=[(cell, "iops")])
 
 
 def _trim(profile: Profile, no_trim: str) -> Spec:
     return Spec("trim", "trim", "Trim: small, large, and before writes",
                 "Filesystems trim while programs wait.",
                 [Workload("randtrim", 4 * KIB, 1), Workload("trim", MIB, 1),
-                 Workload("trimwrite", 64 * KIB, 4)], skip=no_trim, **_rounds(profile))
+                 Workload("trimwrite", 64 * KIB, 4)],
+                _times(profile, profile.curve_rounds), skip=no_trim)
 
 
 def _integrity(profile: Profile, extent: int) -> Spec:

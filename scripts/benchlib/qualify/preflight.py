@@ -132,7 +132,8 @@ def _warnings(s: Site) -> Check | None:
         return verdict("health", "Health", f"not known ({s.health.unavailable})", "unknown",
                        "Wear and defects cannot be told from slowness.")
     return verdict("health", "Health", ", ".join(nvme_admin.warnings(bits)) or "no warning",
-                   "refuse" if bits else "ok", "A device that warns of itself gives its own figures.",
+                   "refuse" if bits else "ok",
+                   "What a device does that is about to fail says nothing of others.",
                    "Replace it, or see its SMART log." if bits else "")
 
 
@@ -140,7 +141,8 @@ def _wear(s: Site) -> Check | None:
     used = s.health.percentage_used
     if used is None:
         return None
-    return verdict("wear", "Wear", f"{used} % of the rated life used", "warn" if used >= 100 else "ok",
+    return verdict("wear", "Wear", f"{used} % of the rated life used",
+                   "warn" if used >= 100 else "ok",
                    "A worn device is slower, and its vendor promises nothing any more.",
                    "Qualify a fresher one." if used >= 100 else "")
 

@@ -76,7 +76,8 @@ def _cpus(_s: Site) -> Check:
 
 def _virtual(_s: Site) -> Check:
     guest = "hypervisor" in read_text(Path("/proc/cpuinfo")).split()
-    return verdict("virtual", "Virtual machine", "yes" if guest else "no", "warn" if guest else "ok",
+    return verdict("virtual", "Virtual machine", "yes" if guest else "no",
+                   "warn" if guest else "ok",
                    "The host's other guests and its own cache are part of the figures.",
                    "Qualify hardware on the bare machine." if guest else "")
 
@@ -100,7 +101,8 @@ def _clock(_s: Site) -> Check:
 def _memory(_s: Site) -> Check:
     free = targets.memory_available()
     return verdict("memory", "Memory available", f"{free >> 20} MiB",
-                   "ok" if free >= LEAST_MEMORY else "refuse", "A machine that swaps measures that.",
+                   "ok" if free >= LEAST_MEMORY else "refuse",
+                   "A machine that swaps measures its swapping.",
                    "" if free >= LEAST_MEMORY else "End other programs.")
 
 

@@ -11,11 +11,11 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import machine, plan as compare_plan, targets
+from .. import machine, targets
 from ..blockdev import block_device
 from ..contenders import Contender, all_contenders
 from ..errors import BenchError, refuse
-from ..prepare import LIBRARY
+from ..prepare import LIBRARY, ROOT
 from . import drivers, identity, plan, store
 from .model import Device, Plan, Qualification, Step
 from .plan import Spec
@@ -118,8 +118,13 @@ def _plan(options: argparse.Namespace, device: Device) -> Plan:
                 extent=extent, read_only=options.read_only, cpus=cpus, seed=seed)
 
 
+def build_folder(options: argparse.Namespace) -> Path:
+    return Path(options.build_dir) if options.build_dir else ROOT / "build"
+
+
 def library(options: argparse.Namespace) -> str:
-    return compare_plan.engine_path(compare_plan.build_folder(options))
+    """The library in the build folder, as fio gets it."""
+    return os.path.abspath(build_folder(options) / LIBRARY)
 
 
 def _contender(name: str, engine: str) -> Contender:

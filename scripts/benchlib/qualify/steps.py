@@ -19,6 +19,7 @@ from . import cells, plan, steady
 from .jobs import Bench, Extent
 from .model import DriverRow, Point, Steady, Step, Workload
 from .plan import Spec
+from .profiles import MIB
 
 VERIFY = ("--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--norandommap=0")
 MOST_CORRUPT = 20  # stretches, then there is no point in looking further
@@ -61,7 +62,7 @@ class Running:
 
     def steadiness(self) -> list[Steady]:
         found = [cells.look(self.points, work, metric, _subject(work, metric),
-                            self.spec.most_rounds) for work, metric in self.spec.track]
+                            self.spec.timing.most_rounds) for work, metric in self.spec.track]
         return [item for item in found if item]
 
     def result(self, state: str, reason: str = "") -> Step:
@@ -84,8 +85,8 @@ def _subject(work: Workload, metric: str) -> str:
 
 def _unsteady(state: Steady) -> str:
     return (f"no steady state after {len(state.values)} rounds: {state.subject} scatters by "
-            f"{state.spread:.0%} (at most {steady.MOST_SPREAD:.0%}) and drifts by {state.drift:.0%} "
-            f"(at most {steady.MOST_DRIFT:.0%}) of its mean")
+            f"{state.spread:.0%} (at most {steady.MOST_SPREAD:.0%}) and drifts by "
+            f"{state.drift:.0%} (at most {steady.MOST_DRIFT:.0%}) of its mean")
 
 
 # ---- Over the device: purge, fill -------------------------------------------------------------
@@ -112,13 +113,13 @@ def sweep(step: Running) -> None:
 
 def rounds(step: Running) -> None:
     """All workloads, again and again, until what is tracked is steady or the rounds are used up."""
-    spec = step.spec
-    extent = Extent(spec.runtime_ms, spec.ramp_ms)
-    for number in range(spec.most_rounds):
+    spec, timing = step.spec, step.spec.timing
+    extent = Extent(timing.runtime_ms, timing.ramp_ms)
+    for number in range(timing.most_rounds):
         for work in spec.workloads:
             step.measure(work, extent, number)
         states = step.steadiness()
-        if number + 1 >= spec.least_rounds and states and all(s.reached for s in states):
+        if number + 1 >= timing.least_rounds and states and all(s.reached for s in states):
             return
 
 
@@ -131,7 +132,7 @@ def integrity(step: Running) -> None:
     amount, whole = step.spec.amount, step.bench.target.size
     chunk = min(plan.chunk_size(amount), whole)
     count = -(-amount // chunk)
-    gap = (whole - chunk) // max(1, count - 1) // plan.MIB * plan.MIB
+    gap = (whole - chunk) // max(1, count - 1) // MIB * MIB
     for turn, work in enumerate(step.spec.workloads):
         stretches = [Extent(ios=chunk // work.block_size, offset=i * gap, size=chunk)
                      for i in range(count)]

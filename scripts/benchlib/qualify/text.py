@@ -77,7 +77,8 @@ def _head(found: Qualification) -> list[str]:
                                                    ("firmware", device.firmware)) if value]
     lines = [f"{VERDICT[found.verdict]}: {device.path}, {device.medium}",
              *(f"  {reason}" for reason in found.reasons), "",
-             f"  {', '.join([_size(device.size), f'blocks of {device.logical_block} bytes', *names])}",
+             "  " + ", ".join([_size(device.size), f"blocks of {device.logical_block} bytes",
+                               *names]),
              f"  profile {found.plan.profile}, {_size(found.plan.extent)} used, I/O by "
              f"{found.plan.engine_label}, seed {found.plan.seed}",
              f"  {found.started}, {clock(found.seconds)} in {len(found.sittings)} sitting(s)"]
@@ -104,7 +105,8 @@ def _checks(checks: Sequence[Check]) -> list[str]:
                check.value) for check in checks)]
     advice = [f"  {check.name}: {check.remedy}" for check in checks
               if check.remedy and check.verdict in ("warn", "refuse")]
-    return [*columns(rows), *(["  What to do", *(f"  {line}" for line in advice)] if advice else [])]
+    head = ["  What to do"] if advice else []
+    return [*columns(rows), *head, *(f"  {line}" for line in advice)]
 
 
 def _steps(found: Qualification) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Good enough? What every device must satisfy, what the limits file adds, and the word for it all."""
+"""Good enough? What every device must satisfy, what the limits file adds, and the final word."""
 
 from __future__ import annotations
 
