@@ -214,12 +214,14 @@ static void command_set_limits(struct identify *id)
 {
 	const struct nvme_id_ctrl_nvm *c = &id->data.ctrl_nvm;
 	struct bk_limits *l = id->l;
-	uint64_t range;
+	uint64_t block = l->request_alignment, range;
 
 	if (identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_NVM, &id->data) != 0)
 		return;
 	l->max_write_zeroes_len = min_u64(l->max_write_zeroes_len, page_units(c->wzsl));
-	l->max_write_zeroes_len &= ~(uint64_t)(l->request_alignment - 1);
+	l->max_write_zeroes_len &= ~(block - 1);
+	/* Less than a block makes no sense, and 0 would be no limit at all. */
+	l->max_write_zeroes_len = max_u64(l->max_write_zeroes_len, block);
 	range = le32toh(c->dmrsl);
 	if (le64toh(c->dmsl))
 		range = min_u64(range ? range : UINT32_MAX, le64toh(c->dmsl));

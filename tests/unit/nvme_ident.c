@@ -129,6 +129,10 @@ static void options(struct device *d)
 	dev.ns.dlfeat = 8;
 	CHECK_OK(identify(false));
 	CHECK(!ns.deac);
+	/* A limit below a block is none that can be kept; 0 would be no limit. */
+	dev.ns.lbaf[0].ds = 16;
+	CHECK_OK(identify(false));
+	CHECK_EQ(lim.max_write_zeroes_len, 1 << 16);
 }
 
 static void limit_transfer(struct device *d)
