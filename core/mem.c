@@ -4,6 +4,7 @@
  * buffer of the write-zeroes fallback. The lock is there for the latter: a queue makes it while
  * another thread may be mapping.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -174,10 +175,11 @@ static int alloc_pages(struct allocation *a)
 {
 	int err;
 
-	a->fd = memfd_create("libblkio", MFD_CLOEXEC);
+	a->fd = memfd_create("libblkio", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (a->fd < 0)
 		return bk_err(errno, "cannot create memory for a region: memfd_create: %m");
-	if (ftruncate(a->fd, a->mapped_len) < 0)
+	/* A server that got the descriptor could shorten the file, and the next access be fatal. */
+	if (ftruncate(a->fd, a->mapped_len) < 0 || fcntl(a->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
 		goto close_fd;
 	a->addr = map_aligned(a->fd, a->mapped_len);
 	if (a->addr == MAP_FAILED)

@@ -5,6 +5,7 @@
  */
 #include "virtio/virtio_blk.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -272,7 +273,8 @@ static int map_queue_memory(struct virtio_blk *v, struct virtio_mem *m, size_t l
 	void *addr;
 	int ret;
 
-	if (ftruncate(m->fd, len) < 0)
+	/* A server could shorten the file, and the next look at a ring be fatal. */
+	if (ftruncate(m->fd, len) < 0 || fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
 		return bk_err(errno, "cannot create %zu bytes for the queues: %m", len);
 	addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (addr == MAP_FAILED)
@@ -301,7 +303,7 @@ static int alloc_queue_memory(struct virtio_blk *v)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return bk_err(ENOMEM, "out of memory");
-	m->fd = memfd_create("libblkio-queues", MFD_CLOEXEC);
+	m->fd = memfd_create("libblkio-queues", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (m->fd < 0) {
 		ret = bk_err(errno, "cannot create memory for the queues: memfd_create: %m");
 		goto free_mem;

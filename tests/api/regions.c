@@ -50,6 +50,8 @@ static void fd_is_the_memory(struct device *d)
 	CHECK(other != MAP_FAILED);
 	pattern(r.addr, 0, LEN, 1);
 	check_pattern(other, 0, LEN, 1);
+	/* Whoever gets the descriptor cannot take the memory away. */
+	CHECK(ftruncate(r.fd, 0) < 0 && errno == EPERM);
 	munmap(other, LEN);
 	blkio_free_mem_region(b, &r);
 	blkio_destroy(&b);
