@@ -414,18 +414,16 @@ static void vu_unmap(struct blkio *b, const struct bk_region *region)
 /* ---- Events ------------------------------------------------------------------------------- */
 
 /*
- * Read what the server has to say, so that its socket does not fill up. Nothing needs to be done
- * about changes of the configuration, which is asked for anew each time.
+ * Read what the server has to say, so that its socket does not fill up: once, for a server that
+ * never ends must not keep the thread from ending. Nothing needs to be done about changes of the
+ * configuration, which is asked for anew each time.
  */
 static const char *read_backend(struct vu_dev *d)
 {
-	char buf[512];
-	ssize_t n;
+	char buf[4096];
+	ssize_t n = recv(d->backend, buf, sizeof(buf), MSG_DONTWAIT);
 
-	do
-		n = recv(d->backend, buf, sizeof(buf), MSG_DONTWAIT);
-	while (n > 0);
-	if (n < 0 && errno == EAGAIN)
+	if (n > 0 || (n < 0 && errno == EAGAIN))
 		return NULL;
 	return "the vhost-user server closed its channel";
 }
