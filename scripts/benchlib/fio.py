@@ -108,8 +108,8 @@ class Outcome:
 
 def command(job: Job, engine_options: list[str], target_options: list[str],
             program: str = "fio") -> list[str]:
-    """fio's command line."""
-    return [program, *DEFAULT_OPTIONS, *engine_options, *target_options, *job.options()]
+    """fio's command line; the target has the last word."""
+    return [program, *DEFAULT_OPTIONS, *engine_options, *job.options(), *target_options]
 
 
 def run(argv: list[str], seconds: float) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Callable
 
 from .reach import Way, blkio_path, filename, naming
 from .targets import Target
@@ -35,9 +36,10 @@ def _usual(target: Target) -> bool:
     return bool(generic_node(target.path)) and target.direct
 
 
-def _way_of(name: bool) -> Way:
-    options = filename if name else blkio_path
+def _way(options: Callable[[str], list[str]]) -> Way:
     return naming(lambda target: options(generic_node(target.path)), _obstacle, _usual)
 
 
-FILENAME, BLKIO_PATH = _way_of(True), _way_of(False)
+# fio would open the node with O_DIRECT, which is refused where there is no page cache to go past.
+FILENAME = _way(lambda node: [*filename(node), "--direct=0"])
+BLKIO_PATH = _way(blkio_path)

@@ -32,7 +32,8 @@ GUESTS: dict[str, Guest] = {
         prepare='modprobe virtio_blk && scripts/vfio-bind unbind "$VM_VFIO_VIRTIO_BLK"'),
     "nvme": Guest(
         "an NVMe namespace, through the block layer and past it", "nvme", "/dev/nvme0n1",
-        ("native", "native-poll", "native-cmd", "native-cmd-poll", *WAITS, *_with_prefix("nvme-"))),
+        ("native", "native-poll", "native-cmd", "native-cmd-poll", "block", "poll",
+         *_with_prefix("nvme-"))),
     "null_blk": Guest(
         "a disk that does nothing, with poll queues", "nullblk", "/dev/nullb0",
         ("native", "native-poll", *WAITS)),
