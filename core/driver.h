@@ -131,7 +131,8 @@ struct bk_limits {
 	uint64_t max_mem_regions;
 	uint64_t mem_region_alignment;
 	bool may_pin_mem_regions, needs_mem_regions, needs_mem_region_fd;
-	bool flush_needed; /* a volatile cache: writes need a flush to be durable */
+	bool needs_huge_pages; /* not a property: what bk_memory_fd() gives */
+	bool flush_needed;     /* a volatile cache: writes need a flush to be durable */
 	bool can_grow;
 	bool supports_poll_queues;
 	bool supports_fua_natively; /* the property: what the device does */
@@ -345,6 +346,14 @@ static inline const struct bk_region *bk_region_find(struct blkioq *q, const voi
 		return &q->hit.region;
 	return bk_region_find_slow(q, (uintptr_t)addr, len);
 }
+
+/*
+ * A file of memory that the device can be given: of huge pages if lim.needs_huge_pages. *len: bytes
+ * that are wanted, rounded up to whole pages. The fd or bk_err().
+ */
+int bk_memory_fd(const struct blkio *b, size_t *len);
+/* What to say when mapping it into our own address space failed. */
+int bk_memory_err(const struct blkio *b, size_t len);
 
 /* ---- Completion, for drivers -------------------------------------------------------------- */
 

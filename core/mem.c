@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -145,13 +146,44 @@ void blkio_unmap_mem_region(struct blkio *b, const struct blkio_mem_region *regi
 
 /* ---- Allocation --------------------------------------------------------------------------- */
 
+int bk_memory_fd(const struct blkio *b, size_t *len)
+{
+	unsigned huge = b->lim.needs_huge_pages ? MFD_HUGETLB : 0;
+	int fd = memfd_create("libblkio", MFD_CLOEXEC | MFD_ALLOW_SEALING | huge);
+	struct statfs fs;
+	int ret;
+
+	/* The size of the page: of huge ones, the system's default. */
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		goto fail;
+	*len = round_up(*len, (size_t)fs.f_bsize);
+	/* A server that got the descriptor could shorten the file, and our access be fatal. */
+	if (!ftruncate(fd, *len) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK))
+		return fd;
+fail:
+	ret = bk_memory_err(b, *len);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+int bk_memory_err(const struct blkio *b, size_t len)
+{
+	int err = errno == EINVAL || errno == EFBIG ? ENOMEM : errno;
+
+	return bk_err(err, "cannot allocate %zu bytes of memory: %s%s", len, strerror(err),
+		      b->lim.needs_huge_pages
+			  ? "; huge pages are needed: see /proc/sys/vm/nr_hugepages"
+			  : "");
+}
+
 /* Map len bytes of fd so that huge pages can back them: aligned to their size. */
-static void *map_aligned(int fd, size_t len)
+static void *map_aligned(const struct blkio *b, int fd, size_t len)
 {
 	size_t room = len + HUGE_PAGE_SIZE, before;
 	char *base, *start;
 
-	if (len < HUGE_PAGE_SIZE)
+	if (len < HUGE_PAGE_SIZE || b->lim.needs_huge_pages)
 		return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	base = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -171,31 +203,24 @@ static void *map_aligned(int fd, size_t len)
 	return start;
 }
 
-static int alloc_pages(struct allocation *a)
+static int alloc_pages(const struct blkio *b, struct allocation *a)
 {
-	int err;
+	int ret;
 
-	a->fd = memfd_create("libblkio", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	a->mapped_len = a->len;
+	a->fd = bk_memory_fd(b, &a->mapped_len);
 	if (a->fd < 0)
-		return bk_err(errno, "cannot create memory for a region: memfd_create: %m");
-	/* A server that got the descriptor could shorten the file, and the next access be fatal. */
-	if (ftruncate(a->fd, a->mapped_len) < 0 || fcntl(a->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-		goto close_fd;
-	a->addr = map_aligned(a->fd, a->mapped_len);
-	if (a->addr == MAP_FAILED)
-		goto close_fd;
-	return 0;
-
-close_fd:
-	err = errno == EINVAL || errno == EFBIG ? ENOMEM : errno;
+		return a->fd;
+	a->addr = map_aligned(b, a->fd, a->mapped_len);
+	if (a->addr != MAP_FAILED)
+		return 0;
+	ret = bk_memory_err(b, a->len);
 	close(a->fd);
-	return bk_err(err, "cannot allocate a memory region of %zu bytes: %s", a->len,
-		      strerror(err));
+	return ret;
 }
 
 static int alloc_region(struct blkio *b, struct blkio_mem_region *region, size_t len)
 {
-	size_t page = sysconf(_SC_PAGESIZE);
 	struct allocation *allocs, a = { .len = len };
 	uint64_t align = b->lim.mem_region_alignment;
 	int ret;
@@ -205,15 +230,14 @@ static int alloc_region(struct blkio *b, struct blkio_mem_region *region, size_t
 			      "memory region length must be a positive multiple of "
 			      "mem-region-alignment (%llu), got %zu",
 			      (unsigned long long)align, len);
-	if (len > INT64_MAX - HUGE_PAGE_SIZE - page)
+	if (len > INT64_MAX - 2 * HUGE_PAGE_SIZE)
 		return bk_err(ENOMEM, "cannot allocate a memory region of %zu bytes", len);
-	a.mapped_len = round_up(len, page);
 
 	allocs = reallocarray(b->mem->allocs, b->mem->nr_allocs + 1, sizeof(*allocs));
 	if (!allocs)
 		return bk_err(ENOMEM, "out of memory");
 	b->mem->allocs = allocs;
-	ret = alloc_pages(&a);
+	ret = alloc_pages(b, &a);
 	if (ret < 0)
 		return ret;
 	allocs[b->mem->nr_allocs++] = a;

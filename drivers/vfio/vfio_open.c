@@ -49,8 +49,7 @@ static int find_address(struct vfio_device *d, const char *path)
 		      path);
 }
 
-/* The name of what a link of the device's folder leads to; "" when there is no such link. */
-static void read_link(const struct vfio_device *d, const char *link, char name[64])
+void vfio_read_link(const struct vfio_device *d, const char *link, char name[64])
 {
 	char path[64], target[PATH_MAX];
 	ssize_t n;
@@ -71,7 +70,7 @@ static int check_driver(const struct vfio_device *d)
 	snprintf(path, sizeof(path), SYSFS "%s", d->address);
 	if (access(path, F_OK) < 0)
 		return bk_err(errno, "there is no PCI device %s: %s: %m", d->address, path);
-	read_link(d, "driver", driver);
+	vfio_read_link(d, "driver", driver);
 	if (strcmp(driver, "vfio-pci"))
 		return bk_err(driver[0] ? EBUSY : ENODEV,
 			      "PCI device %s is bound to %s, not to vfio-pci; see \"vfio-bind bind "
@@ -80,100 +79,65 @@ static int check_driver(const struct vfio_device *d)
 	return 0;
 }
 
+/* ---- Which way ---------------------------------------------------------------------------- */
+
+/* No IOMMU: physical addresses, if that was asked for. */
+static int choose_physical(struct vfio_device *d, bool physical)
+{
+	if (!physical)
+		return bk_err(
+		    ENODEV,
+		    "PCI device %s is behind no IOMMU: turn it on in the firmware and for "
+		    "the kernel (intel_iommu=on, ...); property \"allow-no-iommu\" does "
+		    "without, which protects no memory from the device",
+		    d->address);
+	d->way = &vfio_physical_way;
+	return 0;
+}
+
+static int choose_way(struct vfio_device *d, bool physical)
+{
+	char group[64], node[96];
+
+	vfio_read_link(d, "iommu_group", group);
+	snprintf(node, sizeof(node), "/dev/vfio/noiommu-%s", group);
+	if (!group[0] || !access(node, F_OK))
+		return choose_physical(d, physical);
+	/* Who may use only one of the two gets that. */
+	snprintf(node, sizeof(node), "/dev/vfio/%s", group);
+	d->way = &vfio_group_way;
+	if (vfio_has_iommufd(d) || access(node, F_OK) < 0)
+		d->way = &vfio_iommufd_way;
+	return 0;
+}
+
 /* ---- Opening ------------------------------------------------------------------------------ */
 
-static int open_group(struct vfio_device *d)
-{
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char number[64], path[96];
-	int ret;
-
-	read_link(d, "iommu_group", number);
-	if (!number[0])
-		return bk_err(ENODEV,
-			      "PCI device %s is behind no IOMMU: turn it on in the firmware and "
-			      "for the kernel (intel_iommu=on, ...)",
-			      d->address);
-	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
-	d->group = open(path, O_RDWR | O_CLOEXEC);
-	if (d->group < 0 && errno == EBUSY)
-		return bk_err(EBUSY,
-			      "%s is open elsewhere: the devices of an IOMMU group serve one "
-			      "program at a time (\"fuser %s\" names it)",
-			      path, path);
-	if (d->group < 0 && errno == ENOENT)
-		return bk_err(ENODEV,
-			      "there is no %s: VFIO without an IOMMU is not supported, nor is a "
-			      "container without /dev/vfio",
-			      path);
-	if (d->group < 0)
-		return bk_err(errno, "cannot open %s: %m", path);
-	if (ioctl(d->group, VFIO_GROUP_GET_STATUS, &status) < 0) {
-		ret = bk_err(errno, "VFIO_GROUP_GET_STATUS of %s: %m", path);
-		goto close_group;
-	}
-	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
-		ret = bk_err(EPERM,
-			     "IOMMU group %s is not viable: bind every device of "
-			     "/sys/kernel/iommu_groups/%s/devices to vfio-pci, or unbind it",
-			     number, number);
-		goto close_group;
-	}
-	return 0;
-
-close_group:
-	close(d->group);
-	d->group = -1;
-	return ret;
-}
-
-static int open_container(struct vfio_device *d)
-{
-	d->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (d->container < 0)
-		return bk_err(errno, "cannot open /dev/vfio/vfio: %m");
-	if (ioctl(d->container, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
-	    ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1)
-		return bk_err(ENOTSUP, "this kernel's VFIO has no type 1 v2 IOMMU: load the module "
-				       "vfio_iommu_type1");
-	if (ioctl(d->group, VFIO_GROUP_SET_CONTAINER, &d->container) < 0)
-		return bk_err(errno, "VFIO_GROUP_SET_CONTAINER: %m");
-	if (ioctl(d->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0)
-		return bk_err(errno, "VFIO_SET_IOMMU: %m%s",
-			      errno == EPERM ? "; does the platform remap interrupts?" : "");
-	return 0;
-}
-
-static int open_device(struct vfio_device *d)
+static int find_config(struct vfio_device *d)
 {
 	struct vfio_region_info config = { .argsz = sizeof(config),
 					   .index = VFIO_PCI_CONFIG_REGION_INDEX };
 
-	d->device = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->address);
-	if (d->device < 0)
-		return bk_err(errno, "VFIO does not give PCI device %s: %m", d->address);
 	if (ioctl(d->device, VFIO_DEVICE_GET_REGION_INFO, &config) < 0)
 		return bk_err(errno, "VFIO_DEVICE_GET_REGION_INFO of %s: %m", d->address);
 	d->config_offset = config.offset;
 	return 0;
 }
 
-int vfio_open(struct vfio_device *d, const char *path)
+int vfio_open(struct vfio_device *d, const char *path, bool physical)
 {
 	int ret;
 
-	*d = (struct vfio_device){ .container = -1, .group = -1, .device = -1 };
+	*d = (struct vfio_device){ .device = -1, .container = -1, .group = -1, .iommufd = -1 };
 	ret = find_address(d, path);
 	if (!ret)
 		ret = check_driver(d);
 	if (!ret)
-		ret = open_group(d);
+		ret = choose_way(d, physical);
 	if (!ret)
-		ret = open_container(d);
+		ret = d->way->open(d);
 	if (!ret)
-		ret = vfio_open_dma(d);
-	if (!ret)
-		ret = open_device(d);
+		ret = find_config(d);
 	if (ret < 0)
 		vfio_close(d);
 	return ret;
@@ -181,8 +145,8 @@ int vfio_open(struct vfio_device *d, const char *path)
 
 void vfio_close(struct vfio_device *d)
 {
-	/* The device first: while it is open, its group cannot go. */
-	int *fds[] = { &d->device, &d->group, &d->container };
+	/* The device first: it is reset before what it reaches is let go. */
+	int *fds[] = { &d->device, &d->group, &d->container, &d->iommufd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)

@@ -22,6 +22,7 @@ enum { WATCH_ERROR = VIRTIO_WATCH_CONFIG + 1, WATCH_REQUEST, NR_WATCHED };
 struct vp_dev {
 	struct virtio_blk v;
 	char *path;
+	bool allow_no_iommu;
 	struct vfio_device vfio;
 	struct vp_layout layout;
 	struct vfio_window common, notify, config;
@@ -148,7 +149,7 @@ static int map_registers(struct vp_dev *d)
 /* Without, no memory but that of the machine's physical addresses would be reached. */
 static int check_features(const struct vp_dev *d, uint64_t offered)
 {
-	if (offered >> VIRTIO_F_ACCESS_PLATFORM & 1)
+	if (offered >> VIRTIO_F_ACCESS_PLATFORM & 1 || vfio_is_physical(&d->vfio))
 		return 0;
 	return bk_err(ENOTSUP,
 		      "PCI device %s does not offer VIRTIO_F_ACCESS_PLATFORM: it bypasses the "
@@ -206,7 +207,7 @@ static int vp_open(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues
 
 	if (!d->path)
 		return bk_err(EINVAL, "property \"path\" must be set");
-	ret = vfio_open(&d->vfio, d->path);
+	ret = vfio_open(&d->vfio, d->path, d->allow_no_iommu);
 	if (ret < 0)
 		return ret;
 	vfio_reset(&d->vfio);
@@ -225,7 +226,8 @@ static int vp_open(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues
 		vp_close(v);
 		return ret;
 	}
-	v->b.lim.mem_region_alignment = d->vfio.iova.page;
+	v->b.lim.mem_region_alignment = d->vfio.page;
+	v->b.lim.needs_huge_pages = vfio_is_physical(&d->vfio);
 	v->b.lim.max_mem_regions = d->vfio.max_mappings - 1; /* one is for the queues */
 	return 0;
 }
@@ -293,13 +295,17 @@ static int vp_read_config(struct virtio_blk *v, void *buf, size_t len)
 
 static int vp_map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
 {
+	struct vfio_device *d = &container_of(b, struct vp_dev, v.b)->vfio;
+
 	(void)fd, (void)fd_offset; /* the kernel finds the memory by its address */
-	return vfio_map(&container_of(b, struct vp_dev, v.b)->vfio, region);
+	return d->way->map(d, region);
 }
 
 static void vp_unmap(struct blkio *b, const struct bk_region *region)
 {
-	vfio_unmap(&container_of(b, struct vp_dev, v.b)->vfio, region);
+	struct vfio_device *d = &container_of(b, struct vp_dev, v.b)->vfio;
+
+	d->way->unmap(d, region);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
@@ -455,6 +461,11 @@ static const struct bk_prop vp_props[] = {
 	  "The PCI function, bound to vfio-pci: its folder in sysfs, such as "
 	  "/sys/bus/pci/devices/0000:01:00.0, or just its address.",
 	  BK_STR, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vp_dev, path) },
+	{ "allow-no-iommu",
+	  "Whether to drive a device that no IOMMU stands before, through physical addresses: "
+	  "nothing "
+	  "then keeps the device, or a mistake, from overwriting any memory of the machine.",
+	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vp_dev, allow_no_iommu) },
 	{ 0 },
 };
 

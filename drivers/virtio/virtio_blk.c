@@ -5,7 +5,6 @@
  */
 #include "virtio/virtio_blk.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -270,15 +269,11 @@ static void free_queue_memory(struct virtio_blk *v)
 
 static int map_queue_memory(struct virtio_blk *v, struct virtio_mem *m, size_t len)
 {
-	void *addr;
+	void *addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	int ret;
 
-	/* A server could shorten the file, and the next look at a ring be fatal. */
-	if (ftruncate(m->fd, len) < 0 || fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-		return bk_err(errno, "cannot create %zu bytes for the queues: %m", len);
-	addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (addr == MAP_FAILED)
-		return bk_err(errno, "cannot map %zu bytes for the queues: %m", len);
+		return bk_memory_err(&v->b, len);
 	m->region =
 	    (struct bk_region){ .addr = (uintptr_t)addr, .len = len, .iova = (uintptr_t)addr };
 	ret = v->b.drv->map(&v->b, &m->region, m->fd, 0);
@@ -303,11 +298,10 @@ static int alloc_queue_memory(struct virtio_blk *v)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return bk_err(ENOMEM, "out of memory");
-	m->fd = memfd_create("libblkio-queues", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (m->fd < 0) {
-		ret = bk_err(errno, "cannot create memory for the queues: memfd_create: %m");
+	ret = bk_memory_fd(&v->b, &len);
+	if (ret < 0)
 		goto free_mem;
-	}
+	m->fd = ret;
 	ret = map_queue_memory(v, m, len);
 	if (ret < 0)
 		goto close_fd;

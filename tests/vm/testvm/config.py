@@ -9,9 +9,14 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .profiles import PROFILES
+
 HOME = Path(__file__).resolve().parent.parent
 CACHE = HOME.parent.parent / ".deps" / "vm"
 REMEDY = "run tests/vm/setup"
+
+# Folders of CACHE: the kernel, its modules and its initramfs.
+KERNELS = {"debian": "kernel", "custom": "custom"}
 
 # Passed to the guest without being asked for.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TERM", "LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_PERTURB_",
@@ -27,6 +32,7 @@ class Config:
     command: list[str]
     profiles: list[str] = field(default_factory=lambda: ["plain"])
     shell: bool = False
+    kernel: str = "debian"
     out: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
     timeout: float = 300.0
@@ -40,15 +46,24 @@ class Config:
     verbose: bool = False
 
 
-def check_available(profiles: list[str]) -> None:
+def kernel_folder(config: Config) -> Path:
+    return CACHE / KERNELS[config.kernel]
+
+
+def check_available(config: Config) -> None:
+    remedy = REMEDY + (" --custom-kernel" if config.kernel == "custom" else "")
     if platform.machine() != "x86_64":
         raise Unavailable(f"the VM runs host binaries on x86_64 only, this is {platform.machine()}")
     if not shutil.which("qemu-system-x86_64"):
         raise Unavailable(f"qemu-system-x86_64 is missing; {REMEDY}")
-    for path in (CACHE / "kernel" / "vmlinux", CACHE / "initramfs"):
+    for name in config.profiles:
+        if PROFILES[name].kernel not in ("", config.kernel):
+            raise Unavailable(f"profile {name} needs --kernel {PROFILES[name].kernel}")
+    for name in ("vmlinux", "initramfs"):
+        path = kernel_folder(config) / name
         if not path.exists():
-            raise Unavailable(f"{path} is missing; {REMEDY}")
-    if {"vdpa", "vduse"} & set(profiles) and not (CACHE / "kernel" / "vdpa").exists():
+            raise Unavailable(f"{path} is missing; {remedy}")
+    if {"vdpa", "vduse"} & set(config.profiles) and not (kernel_folder(config) / "vdpa").exists():
         raise Unavailable(f"the vDPA modules are missing; {REMEDY} without --no-vdpa")
 
 
@@ -56,7 +71,7 @@ def job_script(config: Config) -> str:
     """Read by guest/stage1 and stage2."""
     lines = {
         "VM_HOME": str(HOME),
-        "VM_KERNEL": str(CACHE / "kernel"),
+        "VM_KERNEL": str(kernel_folder(config)),
         "VM_PROFILES": " ".join(config.profiles),
         "VM_OUT": str(config.out or ""),
         "VM_SHELL": "yes" if config.shell else "",

@@ -21,6 +21,7 @@ class Profile:
     disks: dict[str, int] = field(default_factory=dict)  # sparse image files: name -> bytes
     machine: str = ""  # appended to -machine
     append: str = ""  # appended to the kernel's command line
+    kernel: str = ""  # the only one that can drive it
 
 
 def _file(node: str, disk: str) -> tuple[str, str]:
@@ -36,7 +37,7 @@ PROFILES: dict[str, Profile] = {
             "-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48",
             "-device", "pcie-root-port,id=port1,chassis=1,slot=1",
             *_file("vfio1", "vfio1"),
-            "-device", "virtio-blk-pci,bus=port1,drive=vfio1,num-queues=4,disable-legacy=on,"
+            "-device", "virtio-blk-pci,id=blk1,bus=port1,drive=vfio1,num-queues=4,disable-legacy=on,"
                        "iommu_platform=on,packed=on",
             "-device", "pcie-root-port,id=port2,chassis=2,slot=2",
             *_file("vfio2", "vfio2"),
@@ -45,6 +46,18 @@ PROFILES: dict[str, Profile] = {
         disks={"vfio1": 256 * MIB, "vfio2": 256 * MIB},
         machine=",kernel-irqchip=split",
         append="intel_iommu=on",
+    ),
+    "noiommu": Profile(
+        "virtio-blk ($VM_VFIO_VIRTIO_BLK) bound to vfio-pci, with no IOMMU before it; needs --kernel "
+        "custom",
+        devices=(
+            "-device", "pcie-root-port,id=port3,chassis=3,slot=3",
+            *_file("vfio3", "vfio3"),
+            "-device", "virtio-blk-pci,bus=port3,drive=vfio3,num-queues=4,disable-legacy=on,"
+                       "packed=on",
+        ),
+        disks={"vfio3": 256 * MIB},
+        kernel="custom",
     ),
     "nvme": Profile(
         "NVMe with poll queues: /dev/nvme0n1 512 B blocks, n2 4 KiB, n3 zoned (64 x 4 MiB), "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .config import CACHE, Config
+from .config import CACHE, Config, kernel_folder
 from .profiles import PROFILES
 
 _KERNEL_ARGS = ("console=ttyS0 panic=-1 loglevel=5 log_buf_len=2M mitigations=off nokaslr nowatchdog "
@@ -75,8 +75,8 @@ def command_line(config: Config, accel: str, work: Path, fds: dict[str, int]) ->
         "-cpu", "max" if accel == "tcg" else "host",
         "-m", config.memory, "-smp", str(config.cpus),
         "-bios", "qboot.rom",
-        "-kernel", str(CACHE / "kernel" / "vmlinux"),
-        "-initrd", str(CACHE / "initramfs"),
+        "-kernel", str(kernel_folder(config) / "vmlinux"),
+        "-initrd", str(kernel_folder(config) / "initramfs"),
         "-append", append,
         "-serial", f"file:{work / 'console'}",
         "-chardev", f"socket,id=monitor,fd={fds['monitor']}",

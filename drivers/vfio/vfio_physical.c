@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A device without an IOMMU: it takes physical addresses and reaches all memory of the machine with
+ * them, so a mistake, of the device or of ours, overwrites anything. For those who opt in.
+ *
+ * A region must be contiguous in physical memory and stay where it is. The kernel promises the
+ * latter for registered buffers of io_uring, so a ring that is good for nothing else holds each
+ * region. A process that dies drops its fds, oldest first: the device, which VFIO resets then,
+ * before the memory that it can write to.
+ */
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "vfio/vfio.h"
+
+#define PAGE	       4096ULL
+#define PIN_LEN_MAX    (1ULL << 30) /* of a registered buffer */
+#define PINS_MAX       16	    /* buffers of a ring, so 16 GiB of a region */
+#define ENTRY_PRESENT  (1ULL << 63) /* of pagemap */
+#define ENTRY_PFN_MASK ((1ULL << 55) - 1)
+
+struct vfio_pin {
+	struct vfio_pin *next;
+	uint64_t iova;
+	int ring;
+};
+
+static int physical_open(struct vfio_device *d)
+{
+	char number[64], node[80];
+	int ret;
+
+	vfio_read_link(d, "iommu_group", number);
+	if (!number[0])
+		return bk_err(ENODEV,
+			      "PCI device %s is behind no IOMMU, and VFIO lends it only with its "
+			      "parameter enable_unsafe_noiommu_mode, set before it is bound to "
+			      "vfio-pci",
+			      d->address);
+	snprintf(node, sizeof(node), "noiommu-%s", number);
+	d->page = PAGE;
+	d->max_mappings = UINT64_MAX;
+	ret = vfio_open_group(d, node, VFIO_NOIOMMU_IOMMU);
+	return ret < 0 ? ret : vfio_open_group_device(d);
+}
+
+/* ---- Holding memory where it is ----------------------------------------------------------- */
+
+static int register_buffers(int ring, const struct bk_region *r)
+{
+	struct iovec iov[PINS_MAX];
+	unsigned n = 0;
+
+	for (uint64_t at = 0; at < r->len; at += iov[n++].iov_len) {
+		if (n == PINS_MAX) {
+			errno = EFBIG;
+			return -1;
+		}
+		iov[n].iov_base = (void *)(r->addr + at);
+		iov[n].iov_len = min_u64(r->len - at, PIN_LEN_MAX);
+	}
+	return syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, iov, n);
+}
+
+/* Until this fd is closed the region stays where it is. */
+static int pin(const struct bk_region *r)
+{
+	struct io_uring_params params = { 0 };
+	int ring = syscall(SYS_io_uring_setup, 1, &params), ret;
+
+	if (ring < 0)
+		return bk_err(errno,
+			      "without an IOMMU, memory is held in its place by io_uring, which "
+			      "refuses: io_uring_setup: %m");
+	if (register_buffers(ring, r) < 0) {
+		ret =
+		    bk_err(errno,
+			   "cannot hold %llu bytes in their place: %m; is RLIMIT_MEMLOCK (\"ulimit "
+			   "-l\") too small?",
+			   (unsigned long long)r->len);
+		close(ring);
+		return ret;
+	}
+	return ring;
+}
+
+/* ---- Where it is -------------------------------------------------------------------------- */
+
+static int not_contiguous(const struct bk_region *r, uint64_t at)
+{
+	return bk_err(
+	    EINVAL,
+	    "memory at %p, %llu bytes, is not contiguous in physical memory: it breaks "
+	    "after %llu bytes. Without an IOMMU it must be: take regions of one huge page "
+	    "at most, or raise default_hugepagesz, or have fewer or smaller queues",
+	    (void *)r->addr, (unsigned long long)r->len, (unsigned long long)at);
+}
+
+/* Follow the region through the page table; sets r->iova. */
+static int follow(int pagemap, struct bk_region *r)
+{
+	uint64_t entries[512], at = 0, pfn;
+
+	while (at < r->len) {
+		size_t n = min_u64(ARRAY_SIZE(entries), (r->len - at) / PAGE);
+		ssize_t len = n * sizeof(entries[0]);
+
+		if (pread(pagemap, entries, len, (r->addr + at) / PAGE * sizeof(entries[0])) != len)
+			return bk_err(EIO, "cannot read /proc/self/pagemap");
+		for (size_t i = 0; i < n; i++, at += PAGE) {
+			pfn = entries[i] & ENTRY_PFN_MASK;
+			if (!(entries[i] & ENTRY_PRESENT) || !pfn)
+				return bk_err(EPERM, "/proc/self/pagemap does not tell physical "
+						     "addresses: that takes CAP_SYS_ADMIN");
+			if (!at)
+				r->iova = pfn * PAGE;
+			else if (pfn * PAGE != r->iova + at)
+				return not_contiguous(r, at);
+		}
+	}
+	return 0;
+}
+
+static int find_physical(struct bk_region *r)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return bk_err(errno, "/proc/self/pagemap: %m");
+	ret = follow(fd, r);
+	close(fd);
+	return ret;
+}
+
+/* ---- The way ------------------------------------------------------------------------------ */
+
+static int physical_map(struct vfio_device *d, struct bk_region *r)
+{
+	struct vfio_pin *p = malloc(sizeof(*p));
+	int ret;
+
+	if (!p)
+		return bk_err(ENOMEM, "out of memory");
+	ret = pin(r);
+	if (ret < 0)
+		goto free_pin;
+	p->ring = ret;
+	ret = find_physical(r);
+	if (ret < 0)
+		goto close_ring;
+	p->iova = r->iova;
+	p->next = d->pins;
+	d->pins = p;
+	return 0;
+
+close_ring:
+	close(p->ring);
+free_pin:
+	free(p);
+	return ret;
+}
+
+static void physical_unmap(struct vfio_device *d, const struct bk_region *r)
+{
+	for (struct vfio_pin **p = &d->pins; *p; p = &(*p)->next) {
+		struct vfio_pin *found = *p;
+
+		if (found->iova != r->iova)
+			continue;
+		*p = found->next;
+		close(found->ring);
+		free(found);
+		return;
+	}
+}
+
+const struct vfio_way vfio_physical_way = {
+	.open = physical_open,
+	.map = physical_map,
+	.unmap = physical_unmap,
+};
