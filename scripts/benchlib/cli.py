@@ -14,6 +14,7 @@ from typing import Callable
 
 from . import compare_options, show_options
 from .errors import BenchError, Exit
+from .history import options as history_options
 from .qualify import options as qualify_options
 from .report import options as report_options
 from .vm import options as vm_options
@@ -59,11 +60,19 @@ def _vm(options: argparse.Namespace) -> Exit:
     return in_vm(options)
 
 
+def _history(options: argparse.Namespace) -> Exit:
+    from . import prepare
+    prepare.set_up()
+    from .history.command import history
+    return history(options)
+
+
 DEFAULT = "compare"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "compare": (compare_options.register, _compare),
     "show": (show_options.register, _show),
     "report": (report_options.register, _report),
+    "history": (history_options.register, _history),
     "qualify": (qualify_options.register, _qualify),
     "vm": (vm_options.register, _vm),
 }

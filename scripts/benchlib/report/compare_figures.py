@@ -13,7 +13,7 @@ from ..model import Case, Summary
 from ..stats import SAME_WITHIN
 from ..words import block_size, duration, workload
 from . import bars, curves, heatmap, tails
-from .compare_view import View, best_rows
+from .compare_view import View
 from .page import Figure, Panel
 from .scale import change
 from .svg import Svg
@@ -51,13 +51,13 @@ def means(view: View) -> Figure | None:
     panels = [panel for case in view.cases[:MOST_PANELS] if (panel := _mean_panel(view, case))]
     if not panels:
         return None
-    best = best_rows(view)
-    title = "Mean latency of every mode"
-    if best:
-        top = min(best, key=lambda row: row.ratio.median if row.ratio else 1.0)
-        assert top.ratio is not None
+    proven = [(row.ratio.median, row) for row in view.result.summaries
+              if row.ratio and row.verdict == "faster"]
+    title = "No mode is proven to have less latency than its reference"
+    if proven:
+        ratio, top = min(proven, key=lambda pair: pair[0])
         title = (f"{view.labels[top.contender]} stands out most, on {view.title(top.case)}: "
-                 f"{duration(top.mean)}, {change(top.ratio.median)}")
+                 f"{duration(top.mean)}, {change(ratio)}")
     return Figure(title, "Bars start at zero: lengths compare. Whiskers: 95 % interval of the "
                   "median over the rounds. Bold: proven faster than the reference. A torn bar goes "
                   "on beyond the panel." + _more(view), panels)

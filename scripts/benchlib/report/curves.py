@@ -206,7 +206,7 @@ def trend(width: float, series: Sequence[Series], alt: str, y: Axis, marks: Mark
     """One figure over the entries of a history."""
     shown = clean(series)
     places = [x for item in shown for x, _ in item.points]
-    x = number_axis("entry of the history", min(places, default=1), max(places, default=1))
+    x = number_axis("results, in the order of time", min(places, default=1), max(places, default=1))
     return _draw((width, _height(width)), alt, (x, y), shown, marks, legend=False)
 
 

@@ -37,7 +37,7 @@ def chapter(found: Qualification, downloads: list[Download]) -> Chapter:
                  f"measured {found.started[:16].replace('T', ' ')} UTC",
         verdict=verdict(found), facts=_facts(found), downloads=downloads,
         sections=present(
-            section("Requirements", _criteria(found), Notes(found.caveats)),
+            section("Requirements", _criteria(found)), section("Caveats", Notes(found.caveats)),
             section("Preflight", _checks(found.checks)),
             section("Steady state", *figures.steady_states(found)),
             section("Throughput", *figures.iops(found), *figures.throughput(found)),
@@ -102,7 +102,7 @@ def _checks(checks: Sequence[Check]) -> Table:
     rows = []
     for check in checks:
         word = f"{check.verdict}, accepted" if check.accepted else check.verdict
-        advice = check.why if check.verdict == "ok" else "; ".join(
+        advice = check.why if check.verdict == "ok" else " ".join(
             text for text in (check.why, check.remedy) if text)
         rows.append([Cell(check.title), Cell(check.value), Cell(word, MOODS[check.verdict]),
                      Cell(advice)])

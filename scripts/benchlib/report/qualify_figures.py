@@ -103,9 +103,9 @@ def iops(found: Qualification) -> list[Figure]:
         alt = "I/Os per second by block size and share of reads: " + "; ".join(
             f"{row}, {column}: {cell.words}" for (row, column), cell in grid.cells.items()) + "."
         figures.append(Figure(
-            f"{block_size(best.workload.block_size)} {workload(best.workload.rw)} reach the most: "
-            f"{best.iops / 1000:,.1f} thousand I/Os per second",
-            "I/Os per second in the steady state; the deeper the blue, the more.",
+            f"The most is reached by {block_size(best.workload.block_size)} "
+            f"{workload(best.workload.rw)}: {best.iops / 1000:,.1f} thousand I/Os per second",
+            "I/Os per second over the rounds that count; the deeper the blue, the more.",
             [_panel(_short(step.title), lambda width, grid=grid, alt=alt:
                     heatmap.heatmap(width, grid, alt))]))
     return figures
@@ -128,8 +128,8 @@ def throughput(found: Qualification) -> list[Figure]:
 
 
 def mixed(found: Qualification) -> list[Figure]:
-    return _bars(_steps(found, "mixed", "trim"), lambda cell: cell.iops, short_count,
-                 "I/Os per second")
+    return [figure for kind in ("mixed", "trim") for figure in _bars(
+        _steps(found, kind), lambda cell: cell.iops, short_count, "I/Os per second")]
 
 
 def latency(found: Qualification) -> list[Figure]:
@@ -153,9 +153,9 @@ def _bars(steps: Sequence[Step], value: Callable[[Cell], float], words: Callable
         return []
     pick = min if unit == "latency" else max
     best = pick(all_cells, key=value)
-    word = "are the quickest" if unit == "latency" else "reach the most"
-    return [Figure(f"{work_name(best.workload)} {word}: {words(value(best))}",
-                   f"{unit.capitalize()}; bars start at zero. Blue: reads, orange: writes and "
+    word = "The quickest are" if unit == "latency" else "The most is reached by"
+    return [Figure(f"{word} {work_name(best.workload)}: {words(value(best))}",
+                   f"{unit[0].upper()}{unit[1:]}; bars start at zero. Blue: reads, orange: writes and "
                    "trims, green: both.", panels)]
 
 
@@ -280,13 +280,16 @@ def drivers(found: Qualification) -> list[Figure]:
                        row.ratio.low, row.ratio.high, change(row.ratio.median),
                        work_name(row.workload))
              for row in sorted(rows, key=lambda row: work_name(row.workload)) if row.ratio]
-    best = min(spans, key=lambda span: span.median)
+    proven = [span for span in spans if span.high < 1]
+    title = "No way is proven to have less latency than fio's own engine"
+    if proven:
+        best = min(proven, key=lambda span: span.median)
+        title = f"{best.name} has the least latency: {best.words} against fio's own engine, " \
+                f"{best.group}"
     alt = "Mean latency relative to fio's own engine: " + "; ".join(
         f"{span.group}, {span.name}: {span.words}" for span in spans) + "."
-    return [Figure(f"{best.name} has the lowest mean latency: {best.words} against fio's own "
-                   f"engine, {best.group}",
-                   "Marks: median of the rounds' ratios; lines: its 95 % interval. A line that does "
-                   "not touch the dashed one is a proven difference.",
+    return [Figure(title, "Marks: median of the rounds' ratios; lines: its 95 % interval. A line "
+                   "that does not touch the dashed one is a proven difference.",
                    [_panel("", lambda width: bars.spans(
                        width, spans, alt, SAME_WITHIN,
                        "mean latency against fio's own engine; left is better"))])]
