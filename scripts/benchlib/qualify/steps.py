@@ -154,7 +154,8 @@ def _compare(step: Running, work: Workload, extent: Extent, turn: int, seed: int
         if len(step.corrupt) >= MOST_CORRUPT:
             step.notes.append(f"stopped after {MOST_CORRUPT} stretches with wrong data")
             raise
-    step.verified += extent.size
+    else:
+        step.verified += extent.size
 
 
 def wrong_data(message: str) -> bool:
