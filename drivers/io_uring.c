@@ -166,15 +166,28 @@ static void iou_submit(struct blkioq *bq, struct bk_req *r)
 		submit_plain(q, r, q->plain, 0);
 }
 
+/* A plain request whose buffer is not in the registered buffer that was used last. */
+static __attribute__((noinline)) void submit_elsewhere(struct iou_queue *q, struct bk_req *r)
+{
+	int buffer = uring_buffers_find_slow(&q->u, r->one.iov_base, r->len);
+
+	if (buffer >= 0)
+		submit_plain(q, r, q->registered, buffer);
+	else
+		submit_plain(q, r, q->plain, 0);
+}
+
 /* A registered buffer saves pinning its pages for each request. */
 static void iou_submit_registered(struct blkioq *bq, struct bk_req *r)
 {
 	struct iou_queue *q = to_iou(bq);
 
-	if (unlikely(r->special || !uring_buffers_hit(&q->u, r->one.iov_base, r->len)))
+	if (unlikely(r->special))
 		submit_special(q, r);
-	else
+	else if (likely(uring_buffers_hit(&q->u, r->one.iov_base, r->len)))
 		submit_plain(q, r, q->registered, q->u.buffers.hit.slot);
+	else
+		submit_elsewhere(q, r);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */

@@ -22,17 +22,14 @@ void uring_buffers_init(struct uring_queue *q)
 		.nr = SLOTS_MAX, .flags = IORING_RSRC_REGISTER_SPARSE, /* Linux 5.19 */
 	};
 
-	bufs->slot = calloc(SLOTS_MAX, sizeof(*bufs->slot));
-	bufs->snapshot = calloc(SLOTS_MAX, sizeof(*bufs->snapshot));
-	if (bufs->slot && bufs->snapshot &&
-	    uring_register(&q->ring, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) >= 0)
+	bufs->id = calloc(SLOTS_MAX, sizeof(*bufs->id));
+	if (bufs->id && uring_register(&q->ring, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) >= 0)
 		bufs->n = SLOTS_MAX;
 }
 
 void uring_buffers_exit(struct uring_queue *q)
 {
-	free(q->buffers.slot);
-	free(q->buffers.snapshot);
+	free(q->buffers.id);
 }
 
 /* An empty iovec takes the slot's buffer away. */
@@ -52,36 +49,44 @@ static bool update_slot(struct uring_queue *q, unsigned slot, const struct bk_re
 
 static void set_slot(struct uring_queue *q, unsigned slot, const struct bk_region *r)
 {
-	struct bk_region *have = &q->buffers.slot[slot];
+	uint64_t *id = &q->buffers.id[slot];
 
 	if (r && r->len <= BUFFER_LEN_MAX && update_slot(q, slot, r)) {
-		*have = *r;
+		*id = r->id;
 		return;
 	}
-	if (have->id)
+	if (*id)
 		update_slot(q, slot, NULL);
-	*have = (struct bk_region){ 0 };
+	*id = 0;
+}
+
+/* Register these, and nothing else. There may be more than fit. */
+static void set_slots(struct uring_queue *q, const struct bk_region *regions, size_t n)
+{
+	const struct bk_region *wanted[SLOTS_MAX] = { 0 };
+	struct uring_buffers *bufs = &q->buffers;
+
+	for (size_t i = 0; i < n && i < bufs->n; i++) {
+		if (regions[i].slot < bufs->n)
+			wanted[regions[i].slot] = &regions[i];
+	}
+	for (unsigned i = 0; i < bufs->n; i++) {
+		if ((wanted[i] ? wanted[i]->id : 0) != bufs->id[i])
+			set_slot(q, i, wanted[i]);
+	}
 }
 
 /* While the table is being changed, its mirror is one that matches no generation: 0. */
 static void mirror(struct uring_queue *q)
 {
 	struct uring_buffers *bufs = &q->buffers;
-	const struct bk_region *wanted[SLOTS_MAX] = { 0 };
 	uint64_t generation = bk_region_generation(q->q.b);
-	size_t n = bk_region_snapshot(q->q.b, bufs->snapshot, bufs->n);
+	struct bk_region *regions = calloc(bufs->n, sizeof(*regions));
 
-	for (size_t i = 0; i < n && i < bufs->n; i++) {
-		if (bufs->snapshot[i].slot < bufs->n)
-			wanted[bufs->snapshot[i].slot] = &bufs->snapshot[i];
-	}
-	for (unsigned i = 0; i < bufs->n; i++) {
-		const struct bk_region *r = wanted[i];
-		const struct bk_region *have = &bufs->slot[i];
-
-		if (r ? r->id != have->id : have->id != 0)
-			set_slot(q, i, r);
-	}
+	if (!regions)
+		return;
+	set_slots(q, regions, bk_region_snapshot(q->q.b, regions, bufs->n));
+	free(regions);
 	bufs->hit = (struct bk_region){ 0 };
 	/* Read before the snapshot: a change in between is seen as one more. */
 	bufs->generation = generation & 1 ? 0 : generation;
@@ -100,7 +105,7 @@ int uring_buffers_find_slow(struct uring_queue *q, const void *addr, size_t len)
 	if (!r || r->slot >= bufs->n)
 		return -1;
 	/* It may have been refused, or the region may be newer than the mirror. */
-	if (bufs->slot[r->slot].id != r->id)
+	if (bufs->id[r->slot] != r->id)
 		return -1;
 	bufs->hit = *r;
 	return r->slot;

@@ -22,10 +22,9 @@ struct uring_dev {
 
 /* A queue's mirror of the region table in its ring's registered buffers. */
 struct uring_buffers {
-	uint64_t generation; /* of the region table when last mirrored */
-	unsigned n;	     /* slots of the ring; 0: the kernel refused them */
-	struct bk_region *slot;
-	struct bk_region *snapshot;
+	uint64_t generation;  /* of the region table when last mirrored */
+	unsigned n;	      /* slots of the ring; 0: the kernel refused them */
+	uint64_t *id;	      /* of the region in each slot; 0: none */
 	struct bk_region hit; /* the last that was found; len 0: none */
 };
 
