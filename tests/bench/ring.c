@@ -4,7 +4,7 @@
  * process, same offsets, taking turns, so that what disturbs the machine disturbs all. Prints one
  * line of JSON per contender and round; the script `run` makes sense of them.
  *
- * usage: bench_ring FILE LEN DEPTH REQUESTS ROUNDS [CONTENDER]
+ * usage: [BENCH_OTHER=LIBBLKIO] bench_ring FILE LEN DEPTH REQUESTS ROUNDS [CONTENDER]
  */
 #include <fcntl.h>
 #include <string.h>
@@ -14,11 +14,14 @@
 #include "bench.h"
 #include "ring.h"
 
+static struct library other;
+
 static const struct contender contenders[] = {
-	{ "liburing", false, liburing_open, liburing_run, liburing_close },
-	{ "libblkio", false, libblkio_open, libblkio_run, libblkio_close },
-	{ "liburing-best", true, liburing_open, liburing_run, liburing_close },
-	{ "libblkio-best", true, libblkio_open, libblkio_run, libblkio_close },
+	{ "liburing", false, NULL, liburing_open, liburing_run, liburing_close },
+	{ "libblkio", false, &library_ours, libblkio_open, libblkio_run, libblkio_close },
+	{ "other", false, &other, libblkio_open, libblkio_run, libblkio_close },
+	{ "liburing-best", true, NULL, liburing_open, liburing_run, liburing_close },
+	{ "libblkio-best", true, &library_ours, libblkio_open, libblkio_run, libblkio_close },
 };
 #define NR_CONTENDERS (sizeof(contenders) / sizeof(contenders[0]))
 
@@ -64,10 +67,14 @@ int main(int argc, char **argv)
 	if (w.file_size < w.len || w.depth > requests)
 		bench_die("arguments", "the file is too small, or the depth above the requests");
 
+	if (getenv("BENCH_OTHER"))
+		library_load(&other, getenv("BENCH_OTHER"));
 	for (unsigned i = 0; i < NR_CONTENDERS; i++) {
 		if (argc == 7 && strcmp(argv[6], contenders[i].name))
 			continue;
-		state[i] = contenders[i].open(&w, contenders[i].best);
+		if (contenders[i].library == &other && !other.create)
+			continue;
+		state[i] = contenders[i].open(&w, &contenders[i]);
 		chosen++;
 	}
 	if (!chosen)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "library.h"
+
 struct workload {
 	const char *path; /* a file, to be read from the page cache */
 	uint64_t file_size;
@@ -15,17 +17,18 @@ struct workload {
 struct contender {
 	const char *name;
 	bool best; /* every flag and registration there is, against the defaults */
-	void *(*open)(const struct workload *w, bool best);
+	const struct library *library;
+	void *(*open)(const struct workload *w, const struct contender *c);
 	/* Read `requests` blocks at pseudo-random places, depth in flight. */
 	void (*run)(void *state, const struct workload *w, unsigned requests);
 	void (*close)(void *state);
 };
 
-void *liburing_open(const struct workload *w, bool best);
+void *liburing_open(const struct workload *w, const struct contender *c);
 void liburing_run(void *state, const struct workload *w, unsigned requests);
 void liburing_close(void *state);
 
-void *libblkio_open(const struct workload *w, bool best);
+void *libblkio_open(const struct workload *w, const struct contender *c);
 void libblkio_run(void *state, const struct workload *w, unsigned requests);
 void libblkio_close(void *state);
 

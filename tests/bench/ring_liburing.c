@@ -21,7 +21,7 @@ static void must(const char *what, int ret)
 		bench_die(what, strerror(-ret));
 }
 
-void *liburing_open(const struct workload *w, bool best)
+void *liburing_open(const struct workload *w, const struct contender *c)
 {
 	struct side *s = calloc(1, sizeof(*s));
 	struct io_uring_params p = { .flags = IORING_SETUP_COOP_TASKRUN };
@@ -29,14 +29,14 @@ void *liburing_open(const struct workload *w, bool best)
 
 	if (!s || posix_memalign((void **)&s->buf, 4096, (size_t)w->len * w->depth))
 		bench_die("memory", "none left");
-	s->best = best;
+	s->best = c->best;
 	s->fd = open(w->path, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0)
 		bench_die(w->path, "cannot be opened");
-	if (best)
+	if (c->best)
 		p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 	must("io_uring_queue_init_params", io_uring_queue_init_params(128, &s->ring, &p));
-	if (best) {
+	if (c->best) {
 		iov = (struct iovec){ s->buf, (size_t)w->len * w->depth };
 		must("register file", io_uring_register_files(&s->ring, &s->fd, 1));
 		must("register buffer", io_uring_register_buffers(&s->ring, &iov, 1));
