@@ -19,8 +19,6 @@
 	 PROTOCOL_BIT(VU_PROTOCOL_BACKEND_REQ) | PROTOCOL_BIT(VU_PROTOCOL_CONFIG) |                \
 	 PROTOCOL_BIT(VU_PROTOCOL_MEM_SLOTS))
 
-enum { WATCH_SOCKET, WATCH_BACKEND };
-
 static inline struct vu_dev *vu_of(struct blkio *b)
 {
 	return container_of(b, struct vu_dev, v.b);
@@ -28,9 +26,9 @@ static inline struct vu_dev *vu_of(struct blkio *b)
 
 /* ---- Connecting --------------------------------------------------------------------------- */
 
-static int open_path(const char *path)
+int vu_connect(const char *path, int ms)
 {
-	const struct timeval limit = { .tv_sec = VU_SECONDS };
+	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int sock, ret;
 
@@ -48,6 +46,11 @@ static int open_path(const char *path)
 	ret = errno == EAGAIN ? ETIMEDOUT : errno;
 	close(sock);
 	return bk_err(ret, "cannot connect to %s: %s", path, strerror(ret));
+}
+
+static int open_path(const char *path)
+{
+	return vu_connect(path, VU_SECONDS * 1000);
 }
 
 static int check_fd(int fd)
@@ -83,27 +86,24 @@ static int open_backend_channel(struct vu_dev *d)
 	return 0;
 }
 
-static int read_memory_slots(struct vu_dev *d)
+static int ask_memory_slots(struct vu_dev *d, uint64_t *slots)
 {
-	uint64_t slots = VU_REGIONS_MAX;
 	int ret = 0;
 
+	*slots = VU_REGIONS_MAX;
 	if (vu_has(d, VU_PROTOCOL_MEM_SLOTS))
-		ret = vu_ask_u64(d, VU_GET_MAX_MEM_SLOTS, "GET_MAX_MEM_SLOTS", &slots);
-	if (ret < 0)
-		return ret;
-	if (slots < 2)
+		ret = vu_ask_u64(d, VU_GET_MAX_MEM_SLOTS, "GET_MAX_MEM_SLOTS", slots);
+	if (!ret && *slots < 2)
 		return bk_err(EPROTO,
 			      "the vhost-user server has room for %llu memory regions: too "
 			      "few",
-			      (unsigned long long)slots);
-	d->v.b.lim.max_mem_regions = slots - 1; /* one is for the queues */
-	return 0;
+			      (unsigned long long)*slots);
+	return ret;
 }
 
-static int negotiate_protocol(struct vu_dev *d, uint64_t *offered, unsigned *max_queues)
+static int negotiate(struct vu_dev *d, uint64_t wanted, uint64_t *offered)
 {
-	uint64_t protocol, queues = 1;
+	uint64_t protocol;
 	int ret = vu_ask_u64(d, VU_GET_FEATURES, "GET_FEATURES", offered);
 
 	if (ret < 0)
@@ -117,19 +117,30 @@ static int negotiate_protocol(struct vu_dev *d, uint64_t *offered, unsigned *max
 	if (!(protocol & PROTOCOL_BIT(VU_PROTOCOL_CONFIG)))
 		return bk_err(ENOTSUP, "the vhost-user server has no configuration space: is it a "
 				       "block device?");
-	protocol &= PROTOCOL_WANTED;
+	protocol &= wanted;
 	ret = vu_tell_u64(d, VU_SET_PROTOCOL_FEATURES, "SET_PROTOCOL_FEATURES", protocol);
-	if (ret < 0)
-		return ret;
-	d->protocol_features = protocol;
-	ret = vu_tell_u64(d, VU_SET_OWNER, "SET_OWNER", 0);
-	if (!ret && vu_has(d, VU_PROTOCOL_MQ))
-		ret = vu_ask_u64(d, VU_GET_QUEUE_NUM, "GET_QUEUE_NUM", &queues);
-	*max_queues = min_u64(max_u64(queues, 1), VIRTIO_QUEUES_MAX);
+	if (!ret)
+		d->protocol_features = protocol;
 	return ret;
 }
 
-static void close_backend_channel(struct vu_dev *d)
+int vu_greet(struct vu_dev *d, uint64_t protocol_features, uint64_t *offered, unsigned *max_queues,
+	     uint64_t *slots)
+{
+	uint64_t queues = 1;
+	int ret = negotiate(d, protocol_features, offered);
+
+	if (!ret)
+		ret = vu_tell_u64(d, VU_SET_OWNER, "SET_OWNER", 0);
+	if (!ret && vu_has(d, VU_PROTOCOL_MQ))
+		ret = vu_ask_u64(d, VU_GET_QUEUE_NUM, "GET_QUEUE_NUM", &queues);
+	*max_queues = min_u64(max_u64(queues, 1), VIRTIO_QUEUES_MAX);
+	if (!ret)
+		ret = ask_memory_slots(d, slots);
+	return ret < 0 ? ret : open_backend_channel(d);
+}
+
+void vu_close_backend(struct vu_dev *d)
 {
 	if (d->backend >= 0)
 		close(d->backend);
@@ -139,24 +150,29 @@ static void close_backend_channel(struct vu_dev *d)
 static int vu_open(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues)
 {
 	struct vu_dev *d = to_vu(v);
-	int ret = virtio_open(d->path, d->fd, open_path, check_fd);
+	uint64_t wanted = PROTOCOL_WANTED, slots;
+	int ret;
 
+	if (d->reconnect_timeout && !d->path)
+		return bk_err(EINVAL, "property \"reconnect-timeout\" needs property \"path\": to "
+				      "what else is there to connect again?");
+	if (d->reconnect_timeout)
+		wanted |= PROTOCOL_BIT(VU_PROTOCOL_INFLIGHT);
+	ret = virtio_open(d->path, d->fd, open_path, check_fd);
 	if (ret < 0)
 		return ret;
 	d->sock = ret;
-	ret = negotiate_protocol(d, offered, max_queues);
-	if (!ret)
-		ret = read_memory_slots(d);
-	if (!ret)
-		ret = open_backend_channel(d);
+	ret = vu_greet(d, wanted, offered, max_queues, &slots);
 	if (ret < 0) {
 		if (d->path)
 			close(d->sock);
 		d->sock = -1;
 		d->protocol_features = 0;
 		v->failure = NULL;
+		return ret;
 	}
-	return ret;
+	v->b.lim.max_mem_regions = slots - 1; /* one is for the queues */
+	return 0;
 }
 
 /* Also of a connect that failed further on: then fd is the application's as before. */
@@ -164,251 +180,65 @@ static void vu_close(struct virtio_blk *v)
 {
 	struct vu_dev *d = to_vu(v);
 
-	close_backend_channel(d);
+	vu_close_backend(d);
+	vu_free_inflight(d);
 	if (d->path || v->b.state != BK_CREATED)
 		close(d->sock);
 	d->sock = -1;
 	d->protocol_features = 0;
 }
 
-static int vu_set_features(struct virtio_blk *v, uint64_t features)
+int vu_set_features(struct virtio_blk *v, uint64_t features)
 {
 	return vu_tell_u64(to_vu(v), VU_SET_FEATURES, "SET_FEATURES", features);
 }
 
-static int vu_read_config(struct virtio_blk *v, void *buf, size_t len)
+static int ask_config(struct vu_dev *d, size_t len)
 {
 	struct vu_msg m = { .request = VU_GET_CONFIG };
 	int ret;
 
 	m.config.size = len;
 	m.size = offsetof(struct vu_msg, config.data) - VU_HEADER_LEN + len;
-	ret = vu_ask(to_vu(v), &m, "GET_CONFIG", m.size);
+	ret = vu_ask(d, &m, "GET_CONFIG", m.size);
 	if (ret < 0)
 		return ret;
-	memcpy(buf, m.config.data, len);
+	memcpy(d->config, m.config.data, len);
+	d->config_len = len;
 	return 0;
 }
 
-/* ---- Queues ------------------------------------------------------------------------------- */
-
-static int set_vring(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-		     unsigned num)
+int vu_read_config(struct virtio_blk *v, void *buf, size_t len)
 {
-	struct vu_msg m = { .request = request, .size = sizeof(m.vring_state) };
-
-	m.vring_state.index = index;
-	m.vring_state.num = num;
-	return vu_tell(d, &m, what, NULL, 0);
-}
-
-static int set_vring_fd(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-			int fd)
-{
-	struct vu_msg m = { .request = request, .size = sizeof(m.u64), .u64 = index };
-
-	return vu_tell(d, &m, what, &fd, 1);
-}
-
-static int set_vring_addr(struct vu_dev *d, const struct virtio_vring *r)
-{
-	struct vu_msg m = { .request = VU_SET_VRING_ADDR, .size = sizeof(m.vring_addr) };
-
-	m.vring_addr.index = r->index;
-	m.vring_addr.desc = (uintptr_t)r->desc;
-	m.vring_addr.avail = (uintptr_t)r->driver;
-	m.vring_addr.used = (uintptr_t)r->device;
-	return vu_tell(d, &m, "SET_VRING_ADDR", NULL, 0);
-}
-
-static int set_up_vring(struct vu_dev *d, const struct virtio_queue *q)
-{
-	const struct virtio_vring *r = &q->vring;
-	int ret = set_vring(d, VU_SET_VRING_NUM, "SET_VRING_NUM", r->index, r->size);
-
-	if (!ret)
-		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index, r->base);
-	if (!ret)
-		ret = set_vring_addr(d, r);
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", r->index, r->call_fd);
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_KICK, "SET_VRING_KICK", r->index, q->kick.fd);
-	return ret;
-}
-
-static int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
-{
+	struct vu_dev *d = to_vu(v);
 	int ret;
 
-	q->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (q->kick.fd < 0)
-		return bk_err(errno, "cannot create queue %d: eventfd: %m", q->q.index);
-	q->vring.base = virtio_vring_base(q);
-	ret = set_up_vring(to_vu(v), q);
-	if (ret < 0)
-		close(q->kick.fd);
+	pthread_mutex_lock(&d->lock);
+	ret = ask_config(d, len);
+	/* While the server is away, what it said last holds. */
+	if (ret == -ECONNRESET && vu_is_down(d) && !d->returning)
+		ret = 0;
+	if (!ret)
+		memmove(buf, d->config, len);
+	pthread_mutex_unlock(&d->lock);
 	return ret;
 }
 
-static int vu_queue_set_call(struct virtio_blk *v, struct virtio_queue *q)
+void vu_watch(struct vu_dev *d)
 {
-	return set_vring_fd(to_vu(v), VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
-			    q->vring.call_fd);
-}
-
-/* Afterwards the server has finished what it took from the ring, and takes no more. */
-static int stop_vring(struct vu_dev *d, struct virtio_queue *q)
-{
-	struct vu_msg m = { .request = VU_GET_VRING_BASE, .size = sizeof(m.vring_state) };
-	int ret;
-
-	m.vring_state.index = q->vring.index;
-	ret = vu_ask(d, &m, "GET_VRING_BASE", sizeof(m.vring_state));
-	q->vring.base = m.vring_state.num;
-	return ret;
-}
-
-static int enable_vring(struct vu_dev *d, unsigned index)
-{
-	return set_vring(d, VU_SET_VRING_ENABLE, "SET_VRING_ENABLE", index, 1);
-}
-
-static int pause_vrings(struct vu_dev *d)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX && !ret; i++) {
-		if (d->v.queues[i])
-			ret = stop_vring(d, d->v.queues[i]);
-	}
-	return ret;
-}
-
-static int resume_vrings(struct vu_dev *d)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX && !ret; i++) {
-		const struct virtio_queue *q = d->v.queues[i];
-
-		if (!q)
-			continue;
-		ret = set_up_vring(d, q);
-		if (!ret)
-			ret = enable_vring(d, i);
-		eventfd_write(q->kick.fd, 1); /* for what was added meanwhile */
-	}
-	return ret;
-}
-
-static void vu_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
-{
-	stop_vring(to_vu(v), q);
-	close(q->kick.fd);
+	/* Answers to what we ask are not for the watching thread: it looks for the end only. */
+	d->v.watched[VU_WATCH_SOCKET] = (struct pollfd){ .fd = d->sock, .events = POLLRDHUP };
+	d->v.watched[VU_WATCH_BACKEND] = (struct pollfd){ .fd = d->backend, .events = POLLIN };
+	d->v.nr_watched = 2;
 }
 
 static int vu_run(struct virtio_blk *v)
 {
 	struct vu_dev *d = to_vu(v);
-	int ret = 0;
+	int ret = vu_enable_queues(d);
 
-	for (int i = 0; i < v->b.num_queues + v->b.num_poll_queues && !ret; i++)
-		ret = enable_vring(d, i);
-	/* Answers to what we ask are not for the watching thread: it looks for the end only. */
-	v->watched[WATCH_SOCKET] = (struct pollfd){ .fd = d->sock, .events = POLLRDHUP };
-	v->watched[WATCH_BACKEND] = (struct pollfd){ .fd = d->backend, .events = POLLIN };
-	v->nr_watched = 2;
+	vu_watch(d);
 	return ret;
-}
-
-/* ---- Memory ------------------------------------------------------------------------------- */
-
-static struct vu_region to_region(const struct bk_region *region, int64_t fd_offset)
-{
-	return (struct vu_region){
-		.guest_addr = region->iova,
-		.len = region->len,
-		.user_addr = region->addr,
-		.fd_offset = fd_offset,
-	};
-}
-
-/*
- * The server maps everything anew, at addresses that differ: no ring may be in use meanwhile. Other
- * threads go on adding to theirs.
- */
-static int send_table(struct vu_dev *d)
-{
-	struct vu_msg m = { .request = VU_SET_MEM_TABLE };
-	int ret = pause_vrings(d);
-
-	if (ret < 0)
-		return ret;
-	m.mem_table.n = d->table.n;
-	memcpy(m.mem_table.region, d->table.region, d->table.n * sizeof(struct vu_region));
-	m.size = offsetof(struct vu_msg, mem_table.region) - VU_HEADER_LEN +
-		 d->table.n * sizeof(struct vu_region);
-	ret = vu_tell(d, &m, "SET_MEM_TABLE", d->table.fd, d->table.n);
-	return ret < 0 ? ret : resume_vrings(d);
-}
-
-static int add_to_table(struct vu_dev *d, const struct vu_region *region, int fd)
-{
-	unsigned n = d->table.n;
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), ret;
-
-	if (copy < 0)
-		return bk_err(errno, "cannot keep the fd of a memory region (%d): %m", fd);
-	d->table.region[n] = *region;
-	d->table.fd[n] = copy;
-	d->table.n++;
-	ret = send_table(d);
-	if (ret < 0) {
-		d->table.n--;
-		close(copy);
-	}
-	return ret;
-}
-
-static void remove_from_table(struct vu_dev *d, uintptr_t addr)
-{
-	for (unsigned i = 0; i < d->table.n; i++) {
-		if (d->table.region[i].user_addr != addr)
-			continue;
-		close(d->table.fd[i]);
-		d->table.n--;
-		d->table.region[i] = d->table.region[d->table.n];
-		d->table.fd[i] = d->table.fd[d->table.n];
-		/* An empty table is refused by some; the next one replaces it anyway. */
-		if (d->table.n)
-			send_table(d);
-		return;
-	}
-}
-
-static int vu_map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
-{
-	struct vu_msg m = { .request = VU_ADD_MEM_REG, .size = sizeof(m.mem_reg) };
-	struct vu_dev *d = vu_of(b);
-	struct vu_region r = to_region(region, fd_offset);
-
-	m.mem_reg.region = r;
-	if (vu_has(d, VU_PROTOCOL_MEM_SLOTS))
-		return vu_tell(d, &m, "ADD_MEM_REG", &fd, 1);
-	return add_to_table(d, &r, fd);
-}
-
-static void vu_unmap(struct blkio *b, const struct bk_region *region)
-{
-	struct vu_msg m = { .request = VU_REM_MEM_REG, .size = sizeof(m.mem_reg) };
-	struct vu_dev *d = vu_of(b);
-
-	m.mem_reg.region = to_region(region, 0);
-	if (vu_has(d, VU_PROTOCOL_MEM_SLOTS))
-		vu_tell(d, &m, "REM_MEM_REG", NULL, 0);
-	else
-		remove_from_table(d, region->addr);
 }
 
 /* ---- Events ------------------------------------------------------------------------------- */
@@ -425,21 +255,30 @@ static const char *read_backend(struct vu_dev *d)
 
 	if (n > 0 || (n < 0 && errno == EAGAIN))
 		return NULL;
-	return "the vhost-user server closed its channel";
+	if (!d->reconnect_timeout)
+		return "the vhost-user server closed its channel";
+	/* The socket will say whether it is gone. */
+	d->v.watched[VU_WATCH_BACKEND].fd = -1;
+	return NULL;
 }
 
 static const char *vu_event(struct virtio_blk *v, unsigned index, short revents)
 {
+	struct vu_dev *d = to_vu(v);
+
 	(void)revents;
-	if (index == WATCH_BACKEND)
-		return read_backend(to_vu(v));
+	if (index == VU_WATCH_BACKEND)
+		return d->backend < 0 ? NULL : read_backend(d);
+	if (d->reconnect_timeout && !virtio_failure(v))
+		return vu_reconnect(d);
 	return "the vhost-user server closed the connection";
 }
 
 /* Whoever waits for an answer is told that there will be none; a server that listens lets go. */
 static void vu_abandon(struct virtio_blk *v)
 {
-	shutdown(to_vu(v)->sock, SHUT_RDWR);
+	if (to_vu(v)->sock >= 0)
+		shutdown(to_vu(v)->sock, SHUT_RDWR);
 }
 
 /* ---- Driver ------------------------------------------------------------------------------- */
@@ -449,9 +288,10 @@ static const struct virtio_transport vu_transport = {
 	.open = vu_open,
 	.close = vu_close,
 	.set_features = vu_set_features,
+	.prepare = vu_get_inflight,
 	.read_config = vu_read_config,
 	.queue_start = vu_queue_start,
-	.queue_set_call = vu_queue_set_call,
+	.attend = vu_attend,
 	.queue_stop = vu_queue_stop,
 	.run = vu_run,
 	.event = vu_event,
@@ -461,12 +301,26 @@ static const struct virtio_transport vu_transport = {
 static void vu_init(struct blkio *b)
 {
 	struct vu_dev *d = vu_of(b);
+	pthread_mutexattr_t attr;
 
 	virtio_blk_init(&d->v, &vu_transport);
 	d->fd = -1;
 	d->sock = -1;
 	d->backend = -1;
-	pthread_mutex_init(&d->lock, NULL);
+	d->inflight_fd = -1;
+	/* Compound operations hold it, too. */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&d->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+static int check_timeout(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
+{
+	(void)b;
+	return val->i < 0
+		   ? bk_err(EINVAL, "property \"%s\" must not be negative, got %d", p->name, val->i)
+		   : 0;
 }
 
 static const struct bk_prop vu_props[] = {
@@ -476,6 +330,13 @@ static const struct bk_prop vu_props[] = {
 	{ "fd",
 	  "A connected Unix stream socket to use in place of path; the library's once connected.",
 	  BK_INT, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vu_dev, fd) },
+	{ "reconnect-timeout",
+	  "How long requests wait, in milliseconds, for a server that closed the connection to "
+	  "come "
+	  "back, which then goes on with them; without in-flight tracking in the server some are "
+	  "done twice. 0: a closed connection is the end.",
+	  BK_INT, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vu_dev, reconnect_timeout),
+	  .check = check_timeout },
 	{ 0 },
 };
 

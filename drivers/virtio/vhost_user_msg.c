@@ -90,10 +90,10 @@ int vu_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds, i
 	return 0;
 }
 
-/* No message that we ask for carries descriptors: whatever comes is closed. Returns how many. */
-static unsigned close_fds(struct msghdr *h)
+/* Take the first descriptor, if there may be one; others are closed. Returns how many came. */
+static unsigned take_fds(struct msghdr *h, int *taken)
 {
-	unsigned closed = 0;
+	unsigned n = 0;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -102,14 +102,17 @@ static unsigned close_fds(struct msghdr *h)
 			int fd;
 
 			memcpy(&fd, (char *)c + at, sizeof(fd));
-			close(fd);
-			closed++;
+			if (taken && *taken < 0)
+				*taken = fd;
+			else
+				close(fd);
+			n++;
 		}
 	}
-	return closed;
+	return n;
 }
 
-static int recv_all(int sock, void *buf, size_t len, int64_t deadline)
+static int recv_all(int sock, void *buf, size_t len, int *fd, int64_t deadline)
 {
 	size_t done = 0;
 
@@ -131,7 +134,7 @@ static int recv_all(int sock, void *buf, size_t len, int64_t deadline)
 				return ret;
 		} else if (n <= 0) {
 			return n ? socket_error(errno) : -ECONNRESET;
-		} else if (close_fds(&h)) {
+		} else if (take_fds(&h, fd) > (fd ? 1 : 0)) {
 			return -EPROTO;
 		} else {
 			done += n;
@@ -140,13 +143,27 @@ static int recv_all(int sock, void *buf, size_t len, int64_t deadline)
 	return 0;
 }
 
-int vu_recv(int sock, struct vu_msg *m, int64_t deadline)
+static int recv_message(int sock, struct vu_msg *m, int *fd, int64_t deadline)
 {
-	int ret = recv_all(sock, m, VU_HEADER_LEN, deadline);
+	int ret = recv_all(sock, m, VU_HEADER_LEN, fd, deadline);
 
 	if (ret < 0)
 		return ret;
 	if ((m->flags & VU_VERSION_MASK) != VU_VERSION || m->size > sizeof(*m) - VU_HEADER_LEN)
 		return -EPROTO;
-	return recv_all(sock, (char *)m + VU_HEADER_LEN, m->size, deadline);
+	return recv_all(sock, (char *)m + VU_HEADER_LEN, m->size, NULL, deadline);
+}
+
+int vu_recv(int sock, struct vu_msg *m, int *fd, int64_t deadline)
+{
+	int ret;
+
+	if (fd)
+		*fd = -1;
+	ret = recv_message(sock, m, fd, deadline);
+	if (ret < 0 && fd && *fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+	return ret;
 }

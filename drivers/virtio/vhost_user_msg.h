@@ -25,6 +25,8 @@ enum vu_request {
 	VU_SET_VRING_ENABLE = 18,
 	VU_SET_BACKEND_REQ_FD = 21,
 	VU_GET_CONFIG = 24,
+	VU_GET_INFLIGHT_FD = 31,
+	VU_SET_INFLIGHT_FD = 32,
 	VU_GET_MAX_MEM_SLOTS = 36,
 	VU_ADD_MEM_REG = 37,
 	VU_REM_MEM_REG = 38,
@@ -36,6 +38,7 @@ enum {
 	VU_PROTOCOL_REPLY_ACK = 3,
 	VU_PROTOCOL_BACKEND_REQ = 5,
 	VU_PROTOCOL_CONFIG = 9,
+	VU_PROTOCOL_INFLIGHT = 12,
 	VU_PROTOCOL_MEM_SLOTS = 15,
 };
 
@@ -51,6 +54,13 @@ enum {
 
 struct vu_region {
 	uint64_t guest_addr, len, user_addr, fd_offset;
+};
+
+/* As long as all implementations have it: with padding. */
+struct vu_inflight {
+	uint64_t mmap_size, mmap_offset;
+	uint16_t num_queues, queue_size;
+	uint32_t padding;
 };
 
 struct vu_msg {
@@ -76,6 +86,7 @@ struct vu_msg {
 			uint32_t offset, size, flags;
 			uint8_t data[VU_CONFIG_MAX];
 		} config;
+		struct vu_inflight inflight;
 	};
 } __attribute__((packed));
 
@@ -89,9 +100,9 @@ enum vu_backend_request {
 /*
  * Send m with nr_fds descriptors; receive a whole message. 0 or -errno without message:
  * -ETIMEDOUT, -ECONNRESET when the peer is gone, -EPROTO for a message that is none. deadline: of
- * now_ns().
+ * now_ns(). fd: where a descriptor that comes with it goes, else -1; NULL where none may.
  */
 int vu_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds, int64_t deadline);
-int vu_recv(int sock, struct vu_msg *m, int64_t deadline);
+int vu_recv(int sock, struct vu_msg *m, int *fd, int64_t deadline);
 
 #endif

@@ -45,7 +45,7 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	v->max_queue_size = VIRTQ_SIZE_MAX;
 	v->seg_max = 1;
 	v->config_fd = -1;
-	v->watch_stop_fd = -1;
+	v->watch_fd = -1;
 	pthread_mutex_init(&v->wake_lock, NULL);
 	/* What existing programs read before connect. */
 	l->request_alignment = SECTOR;
@@ -67,21 +67,55 @@ int virtio_check_alive(const struct virtio_blk *v)
 {
 	const char *failure = virtio_failure(v);
 
-	return failure ? bk_err(EIO, "the device is beyond use: %s", failure) : 0;
+	return failure ? bk_err(v->failure_errno, "the device is beyond use: %s", failure) : 0;
 }
 
-void virtio_fail(struct virtio_blk *v, const char *msg)
+/* With wake_lock held. */
+static void change(struct virtio_blk *v)
+{
+	/* Release: whoever sees it sees what has changed. */
+	__atomic_store_n(&v->changes, v->changes + 1, __ATOMIC_RELEASE);
+}
+
+static void wake(struct virtio_blk *v)
+{
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		if (v->queues[i])
+			eventfd_write(v->queues[i]->vring.call_fd, 1);
+	}
+}
+
+void virtio_fail_as(struct virtio_blk *v, int errnum, const char *msg)
 {
 	pthread_mutex_lock(&v->wake_lock);
 	if (!v->failure) {
 		v->transport->abandon(v);
+		v->failure_errno = errnum;
 		/* Release: whoever sees it sees the device abandoned. */
 		__atomic_store_n(&v->failure, msg, __ATOMIC_RELEASE);
-		for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-			if (v->queues[i])
-				eventfd_write(v->queues[i]->vring.call_fd, 1);
-		}
+		change(v);
+		wake(v);
 	}
+	pthread_mutex_unlock(&v->wake_lock);
+}
+
+void virtio_fail(struct virtio_blk *v, const char *msg)
+{
+	virtio_fail_as(v, EIO, msg);
+}
+
+void virtio_lose_rings(struct virtio_blk *v)
+{
+	pthread_mutex_lock(&v->wake_lock);
+	change(v);
+	wake(v);
+	pthread_mutex_unlock(&v->wake_lock);
+}
+
+void virtio_wake(struct virtio_blk *v)
+{
+	pthread_mutex_lock(&v->wake_lock);
+	wake(v);
 	pthread_mutex_unlock(&v->wake_lock);
 }
 

@@ -59,10 +59,11 @@ struct virtio_transport {
 	/* Tell the device of all of q->vring, which is not running; fills in q->kick. */
 	int (*queue_start)(struct virtio_blk *v, struct virtio_queue *q);
 	/*
-	 * q->vring.call_fd has changed. Optional: without, the completion fd is it from the start,
-	 * and may fire before the application enables it.
+	 * Queues asked for attention, by virtio_ask_watcher(): their call_fd changed, or their ring
+	 * is a new one. From the watching thread. Optional: without, rings are not lost, and the
+	 * completion fd is call_fd from the start and may fire before the application enables it.
 	 */
-	int (*queue_set_call)(struct virtio_blk *v, struct virtio_queue *q);
+	void (*attend)(struct virtio_blk *v);
 	/*
 	 * The queue is idle and stays so; its fds go. The device may look at the ring until it is
 	 * reset, or until close().
@@ -105,13 +106,17 @@ struct virtio_blk {
 	 * queues are woken up.
 	 */
 	const char *failure;
-	pthread_mutex_t wake_lock; /* of queues and of setting failure */
+	int failure_errno;
+	/* Counts what each queue has to act on: failure, and the loss of all rings. */
+	unsigned changes;
+	pthread_mutex_t wake_lock; /* of queues, call_fd, and of setting failure and changes */
 	struct virtio_queue *queues[VIRTIO_QUEUES_MAX];
 	int config_fd; /* signalled when config or status change; -1 */
 	/* The watching thread. */
 	pthread_t watcher;
 	bool is_watching;
-	int watch_stop_fd;
+	bool watch_ends;
+	int watch_fd; /* to wake it up; -1 */
 	struct pollfd watched[VIRTIO_WATCHED_MAX];
 	unsigned nr_watched;
 };
@@ -140,7 +145,8 @@ struct virtio_queue {
 	struct virtio_inflight *inflight; /* by chain id */
 	uint64_t read_tail, write_tail;	  /* of the data descriptor, but for its length */
 	bool direct;			  /* no indirect tables: each buffer is a descriptor */
-	bool dead; /* has seen v->failure: the ring is not looked at any more */
+	bool dead;     /* has seen v->failure: the ring is not looked at any more */
+	unsigned seen; /* v->changes, up to which this queue has acted; watching thread reads it */
 	struct virtio_doorbell kick;
 	struct virtio_blk *v;
 	/* tables of requests with several segments: a pool */
@@ -155,8 +161,10 @@ struct virtio_queue {
 		unsigned index, size;
 		void *desc, *driver, *device;
 		uint64_t desc_iova, driver_iova, device_iova;
-		int call_fd;   /* to be signalled by the device */
-		uint32_t base; /* the transport's: where it goes on */
+		int call_fd;	      /* to be signalled by the device */
+		bool call_fd_changed; /* and the device was not told */
+		uint32_t base;	      /* the transport's: where it goes on */
+		unsigned known;	      /* the transport's: v->changes, when the device was told */
 	} vring;
 	/*
 	 * Signalled by the device until the application enables its completion fd for the first
@@ -195,12 +203,30 @@ static inline void virtio_kick(const struct virtio_queue *q)
 		return;
 }
 
-/* Give up on the device, for the first reason given; msg: static text. From any thread. */
+/*
+ * Give up on the device, for the first reason given; msg: static text. Requests fail with EIO, or
+ * with errnum. From any thread.
+ */
 void virtio_fail(struct virtio_blk *v, const char *msg);
+void virtio_fail_as(struct virtio_blk *v, int errnum, const char *msg);
+
+/*
+ * The device has forgotten all rings, and what was in flight: each queue makes a new one as soon as
+ * its thread enters it, submits again what was in flight, and asks for attention.
+ */
+void virtio_lose_rings(struct virtio_blk *v);
+/* Let whoever sleeps look at the rings. */
+void virtio_wake(struct virtio_blk *v);
 
 static inline const char *virtio_failure(const struct virtio_blk *v)
 {
 	return __atomic_load_n(&v->failure, __ATOMIC_ACQUIRE);
+}
+
+/* Whether the queue has something to act on: virtio_queue_act(), in the queue's thread. */
+static inline bool virtio_changed(const struct virtio_queue *q)
+{
+	return q->seen != __atomic_load_n(&q->v->changes, __ATOMIC_ACQUIRE);
 }
 
 /* bk_err() when the device is beyond use, else 0. */
@@ -209,6 +235,12 @@ int virtio_check_alive(const struct virtio_blk *v);
 /* virtio_watch.c: start and stop watching v->watched. Stopping twice is fine. */
 int virtio_watch_start(struct virtio_blk *v);
 void virtio_watch_stop(struct virtio_blk *v);
+/* Whether the watching thread is there. */
+bool virtio_is_watched(const struct virtio_blk *v);
+/* Wake it up, to call attend(). */
+void virtio_ask_watcher(struct virtio_blk *v);
+/* In the watching thread: sleep. Returns false when it is to end. */
+bool virtio_watch_pause(struct virtio_blk *v, int ms);
 
 /*
  * virtio_status.c. Without a status field, the first is just set_features(), and the next three
@@ -230,6 +262,8 @@ const char *virtio_config_event(struct virtio_blk *v);
 size_t virtio_queue_memory(const struct virtio_blk *v);
 int virtio_blk_queue_init(struct blkio *b, struct blkioq *q);
 void virtio_blk_queue_exit(struct blkio *b, struct blkioq *q);
+/* A new ring, in the same memory: nothing is in flight. */
+void virtio_queue_renew(struct virtio_queue *q);
 /* The slot's table, as a plain request finds and leaves it, but for the data. */
 void virtio_write_table(struct virtio_queue *q, uint16_t id);
 
@@ -237,6 +271,7 @@ void virtio_write_table(struct virtio_queue *q, uint16_t id);
 void virtio_blk_submit(struct blkioq *q, struct bk_req *r);
 int virtio_blk_enter(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
 void virtio_blk_notify(struct blkioq *q, bool on);
+void virtio_queue_act(struct virtio_queue *q);
 
 /* virtio_blk.c: init is for the driver's own init to call */
 void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t);

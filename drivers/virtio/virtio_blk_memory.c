@@ -59,9 +59,14 @@ void virtio_write_table(struct virtio_queue *q, uint16_t id)
 	virtq_write_table(&q->vq, q->slots[id].table, bufs, 3);
 }
 
+static void write_tables(struct virtio_queue *q)
+{
+	for (unsigned id = 0; id < q->vq.size; id++)
+		virtio_write_table(q, id);
+}
+
 static int init_private(struct virtio_queue *q, const struct queue_layout *l, char *mem)
 {
-	memset(mem, 0, l->slots);
 	q->inflight = calloc(l->config.size, sizeof(*q->inflight));
 	q->table_of = calloc(l->config.size, sizeof(*q->table_of));
 	q->free_tables = calloc(l->nr_tables + 1, sizeof(*q->free_tables));
@@ -107,8 +112,15 @@ static void init_pointers(struct virtio_queue *q, const struct queue_layout *l, 
 	q->vring.desc_iova = iova;
 	q->vring.driver_iova = iova + l->ring.driver;
 	q->vring.device_iova = iova + l->ring.device;
-	for (unsigned id = 0; id < l->config.size; id++)
-		virtio_write_table(q, id);
+	write_tables(q);
+}
+
+void virtio_queue_renew(struct virtio_queue *q)
+{
+	struct queue_layout l = layout_of(q->v);
+
+	virtq_reset(&q->vq, &l.config, q->vring.desc);
+	write_tables(q);
 }
 
 static void publish_queue(struct virtio_queue *q, struct virtio_queue *value)
@@ -129,6 +141,7 @@ int virtio_blk_queue_init(struct blkio *b, struct blkioq *bq)
 	int ret;
 
 	q->v = v;
+	q->seen = q->vring.known = v->changes;
 	q->vring.index = index;
 	ret = init_private(q, &l, mem);
 	if (ret < 0)
@@ -140,7 +153,7 @@ int virtio_blk_queue_init(struct blkio *b, struct blkioq *bq)
 		goto free_queue;
 	}
 	q->vring.call_fd = q->own_call_fd;
-	if (!bq->is_poll && !v->transport->queue_set_call)
+	if (!bq->is_poll && !v->transport->attend)
 		q->vring.call_fd = bq->completion_fd;
 	ret = v->transport->queue_start(v, q);
 	if (ret < 0)
@@ -168,6 +181,9 @@ static void drain(struct virtio_queue *q)
 	while (q->vq.inflight && !virtio_failure(q->v)) {
 		int ret = virtq_get(&q->vq, &id, &len);
 
+		if (virtio_changed(q))
+			virtio_queue_act(q);
+
 		if (ret < 0)
 			virtio_fail(q->v, "the device broke the rules of the virtqueue");
 		else if (!ret && now_ns() > deadline)
@@ -184,8 +200,9 @@ void virtio_blk_queue_exit(struct blkio *b, struct blkioq *bq)
 
 	if (!q->dead)
 		drain(q);
-	v->transport->queue_stop(v, q);
+	/* First, so that queue_stop() need only wait for a watching thread that knows it still. */
 	publish_queue(q, NULL);
+	v->transport->queue_stop(v, q);
 	close(q->own_call_fd);
 	free_private(q);
 }

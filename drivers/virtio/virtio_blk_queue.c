@@ -259,12 +259,9 @@ static void reap_ring(struct virtio_queue *q)
 		virtio_fail(q->v, "the device broke the rules of the virtqueue");
 }
 
-/* The ring is not looked at any more: everything in flight fails, and whatever will be. */
-static cold_path void reap_dead(struct virtio_queue *q)
+/* Take back what is in flight: to fail, or to be submitted again. */
+static void take_back(struct virtio_queue *q, const char *failure)
 {
-	const char *why = virtio_failure(q->v);
-
-	q->dead = true;
 	for (unsigned id = 0; id < q->vq.size && q->vq.inflight; id++) {
 		struct bk_req *r = q->inflight[id].req;
 
@@ -273,8 +270,31 @@ static cold_path void reap_dead(struct virtio_queue *q)
 		if (r->special)
 			put_table(q, id);
 		virtq_forget(&q->vq, id);
-		bk_fail(&q->q, r, EIO, why);
+		if (failure)
+			bk_fail(&q->q, r, q->v->failure_errno, failure);
+		else
+			bk_retry(&q->q, r);
 	}
+}
+
+cold_path void virtio_queue_act(struct virtio_queue *q)
+{
+	unsigned changes = __atomic_load_n(&q->v->changes, __ATOMIC_ACQUIRE);
+
+	if (virtio_failure(q->v)) {
+		/* The ring is not looked at any more: all fails, now and always. */
+		q->dead = true;
+		take_back(q, virtio_failure(q->v));
+		return;
+	}
+	reap_ring(q);
+	take_back(q, NULL);
+	virtio_queue_renew(q);
+	/* Release: whoever sees it sees the new ring. */
+	__atomic_store_n(&q->seen, changes, __ATOMIC_RELEASE);
+	virtio_ask_watcher(q->v);
+	if (q->q.notify_on)
+		virtq_arm(&q->vq, 1);
 }
 
 static inline void reap(struct virtio_queue *q)
@@ -283,11 +303,11 @@ static inline void reap(struct virtio_queue *q)
 		reap_ring(q);
 	/* Whoever sleeps on the completion fd wants a signal for each next one. */
 	if (unlikely(q->q.notify_on)) {
-		while (!virtio_failure(q->v) && virtq_arm(&q->vq, 1))
+		while (!virtio_changed(q) && virtq_arm(&q->vq, 1))
 			reap_ring(q);
 	}
-	if (unlikely(virtio_failure(q->v)))
-		reap_dead(q);
+	if (unlikely(virtio_changed(q)))
+		virtio_queue_act(q);
 }
 
 /* ---- Sleep, spin -------------------------------------------------------------------- */
@@ -309,7 +329,7 @@ static int spin(struct virtio_queue *q, unsigned n, const struct bk_wait *w)
 
 	for (;;) {
 		for (int i = 0; i < SPINS; i++) {
-			if (virtq_has_used(&q->vq, n) || virtio_failure(q->v))
+			if (virtq_has_used(&q->vq, n) || virtio_changed(q))
 				return 0;
 			cpu_relax();
 		}
@@ -327,8 +347,8 @@ static int sleep_for(struct virtio_queue *q, unsigned n, const struct bk_wait *w
 
 	if (virtq_arm(&q->vq, n))
 		return 0;
-	/* It is set before the fd is signalled, so one of the two will be seen. */
-	if (virtio_failure(q->v))
+	/* It is counted before the fd is signalled, so one of the two will be seen. */
+	if (virtio_changed(q))
 		return 0;
 	ret = ppoll(&p, 1, w ? w->timeout : NULL, w ? w->sigmask : NULL);
 	if (ret < 0)
@@ -373,17 +393,16 @@ int virtio_blk_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *
 
 /*
  * From now on the device signals the completion fd, also while nobody asked for it: going back
- * would cost a message each time, and a signal too many does no harm. Failure is of the device.
+ * would cost a message each time, and a signal too many does no harm. The watching thread sees to
+ * it, as it may take a while, and signals the fd for what came meanwhile.
  */
 static cold_path void use_completion_fd(struct virtio_queue *q)
 {
-	eventfd_t count;
-
 	pthread_mutex_lock(&q->v->wake_lock);
 	q->vring.call_fd = q->q.completion_fd;
+	q->vring.call_fd_changed = true;
 	pthread_mutex_unlock(&q->v->wake_lock);
-	q->v->transport->queue_set_call(q->v, q);
-	eventfd_read(q->q.completion_fd, &count); /* some signal a new one at once */
+	virtio_ask_watcher(q->v);
 }
 
 void virtio_blk_notify(struct blkioq *bq, bool on)
@@ -396,6 +415,6 @@ void virtio_blk_notify(struct blkioq *bq, bool on)
 	}
 	if (q->vring.call_fd != bq->completion_fd)
 		use_completion_fd(q);
-	if (virtq_arm(&q->vq, 1) || virtio_failure(q->v))
+	if (virtq_arm(&q->vq, 1) || virtio_changed(q))
 		eventfd_write(bq->completion_fd, 1);
 }

@@ -3,6 +3,7 @@
 #include "virtio/virtq.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Of a part of the ring: more than any format asks for, and no cache line is shared. */
 #define PART_ALIGN 128
@@ -30,12 +31,14 @@ struct virtq_layout virtq_layout(const struct virtq_config *c)
 	return l;
 }
 
-int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem)
+void virtq_reset(struct virtq *vq, const struct virtq_config *c, void *mem)
 {
 	struct virtq_layout l = virtq_layout(c);
+	struct virtq_chain *chain = vq->chain;
 	char *base = mem;
 
 	*vq = (struct virtq){
+		.chain = chain,
 		.size = c->size,
 		.size_mask = c->size - 1,
 		.nr_free = c->size,
@@ -45,12 +48,10 @@ int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem)
 		.avail_wrap = true,
 		.used_wrap = true,
 	};
-	vq->chain = calloc(c->size, sizeof(*vq->chain));
-	if (!vq->chain)
-		return -ENOMEM;
 	for (unsigned i = 0; i < c->size; i++)
-		vq->chain[i].next = (i + 1) & vq->size_mask;
+		chain[i] = (struct virtq_chain){ .next = (i + 1) & vq->size_mask };
 
+	memset(mem, 0, l.len);
 	if (c->packed) {
 		vq->pdesc = mem;
 		vq->driver_event = (void *)(base + l.driver);
@@ -66,6 +67,14 @@ int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem)
 		else
 			vq->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
 	}
+}
+
+int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem)
+{
+	vq->chain = calloc(c->size, sizeof(*vq->chain));
+	if (!vq->chain)
+		return -ENOMEM;
+	virtq_reset(vq, c, mem);
 	return 0;
 }
 

@@ -69,8 +69,10 @@ struct virtq {
 };
 
 struct virtq_layout virtq_layout(const struct virtq_config *c);
-/* mem: zeroed, of the layout's length, page-aligned. 0 or -ENOMEM; then nothing is to be undone. */
+/* mem: of the layout's length, page-aligned. 0 or -ENOMEM; then nothing is to be undone. */
 int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem);
+/* Begin anew, in the same memory, with nothing in flight; no device knows the ring. */
+void virtq_reset(struct virtq *vq, const struct virtq_config *c, void *mem);
 void virtq_exit(struct virtq *vq);
 
 /* Write a table for virtq_add_indirect(). */

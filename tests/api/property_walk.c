@@ -114,6 +114,7 @@ static const struct row {
 	{ "discard-alignment-offset", "int", VHOST, SAME("0"), RO, "1" },
 	{ "max-discard-len", "uint64", VHOST, { "0", "16777216", "16777216" }, RO, "1" },
 	{ "fd", "int", VHOST, SAME("-1"), EARLY, "7" },
+	{ "reconnect-timeout", "int", VHOST, SAME("0"), EARLY, "1000" },
 	{ "queue-size", "int", VHOST, SAME("256"), LATE, "64" },
 	{ "max-queue-size", "int", VHOST, SAME("32768"), RO, "64" },
 };
