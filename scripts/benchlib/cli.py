@@ -14,6 +14,7 @@ from typing import Callable
 
 from . import compare_options, show_options
 from .errors import BenchError, Exit
+from .gate import options as gate_options
 from .history import options as history_options
 from .qualify import options as qualify_options
 from .report import options as report_options
@@ -67,9 +68,17 @@ def _history(options: argparse.Namespace) -> Exit:
     return history(options)
 
 
+def _gate(options: argparse.Namespace) -> Exit:
+    from . import prepare
+    prepare.set_up()
+    from .gate.command import gate
+    return gate(options)
+
+
 DEFAULT = "compare"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "compare": (compare_options.register, _compare),
+    "gate": (gate_options.register, _gate),
     "show": (show_options.register, _show),
     "report": (report_options.register, _report),
     "history": (history_options.register, _history),

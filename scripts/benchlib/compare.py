@@ -18,7 +18,7 @@ from .report import files
 
 
 def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
-    folder = _folder(options)
+    folder = result_folder(options, "compare")
     make_ready(campaign, not options.no_build)
     plan.announce(campaign)
     with ExitStack() as stack:
@@ -46,7 +46,7 @@ def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
     for note in record.notes:
         campaign.progress.say(f"note: {note}")
     started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
-    complete, code = _measure(campaign)
+    complete, code = measure(campaign)
     if not campaign.samples:
         campaign.progress.say("no round was complete: there is nothing to keep")
         results.drop_if_empty(folder)
@@ -65,7 +65,7 @@ def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
     return code
 
 
-def _measure(campaign: Campaign) -> tuple[bool, Exit]:
+def measure(campaign: Campaign) -> tuple[bool, Exit]:
     """Run the campaign: (complete?, exit code)."""
     progress = campaign.progress
     try:
@@ -82,11 +82,11 @@ def _measure(campaign: Campaign) -> tuple[bool, Exit]:
     return True, Exit.FAILED if campaign.failures else Exit.OK
 
 
-def _folder(options: argparse.Namespace) -> Path:
+def result_folder(options: argparse.Namespace, kind: str) -> Path:
     """The folder for the results, which must not hold any yet."""
-    name = f"compare-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{kind}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
-    if (folder / results.RESULT).exists():
+    if any((folder / name).exists() for name in (results.RESULT, results.GATE)):
         raise refuse(f"{folder} holds a result already", "Move it away or choose another --output.")
     return folder
 

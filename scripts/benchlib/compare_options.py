@@ -69,28 +69,12 @@ def register(parser: argparse.ArgumentParser) -> None:
                         help="two or more stored results, to be compared as they are: nothing is "
                              "measured")
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--target", action="append", metavar="PATH", default=[],
-                      help="a file or block device, or one of the scratch files "
-                           f"({', '.join(SCRATCH_NAMES)}); may be repeated")
-    what.add_argument("--buffered", action="store_true",
-                      help="go through the page cache on a --target PATH (default: O_DIRECT)")
+    options.add_targets(what, SCRATCH_NAMES)
     what.add_argument("--modes", type=options.names, default=[], metavar="LIST",
                       help="modes to compare, see below (default: see there)")
     what.add_argument("--baseline", default="native", metavar="MODE",
                       help="the mode that the others are compared with (default: native)")
-    what.add_argument("--bs", type=options.sizes, default=[512], metavar="LIST",
-                      help="block sizes (default: 512)")
-    what.add_argument("--depth", type=options.counts, default=[1, 32], metavar="LIST",
-                      help="queue depths (default: 1,32)")
-    what.add_argument("--numjobs", type=options.counts, default=[1], metavar="LIST",
-                      help="numbers of fio jobs at a time, each on a CPU of its own as far as "
-                           "there are so many (default: 1)")
-    what.add_argument("--rw", type=options.names, default=["randread"], metavar="LIST",
-                      help="fio's workloads: randread (default), read, randwrite, randrw, ...; "
-                           "randrw:70 has 70 %% reads")
-    what.add_argument("--destructive", action="store_true",
-                      help="allow a workload that overwrites the --target; never given to one that "
-                           "is mounted or in use")
+    options.add_matrix(what)
 
     how = parser.add_argument_group("how long and how")
     how.add_argument("--quick", action="store_true",
@@ -104,18 +88,13 @@ def register(parser: argparse.ArgumentParser) -> None:
                      help="but begin no more rounds after so long (default: 600)")
     how.add_argument("--runtime", type=options.milliseconds, metavar="SECONDS",
                      help="measured time of one fio process (default: 0.5)")
-    how.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
-                     help="size of scratch files (default: 256m)")
-    how.add_argument("--cpu", type=options.whole_numbers, metavar="LIST",
-                     help="CPUs for fio's jobs (default: the last ones)")
     how.add_argument("--max-load", type=options.share, default=0.05, metavar="PERCENT",
                      help="repeat a round when other programs used more of the machine "
                           "(default: 5)")
     how.add_argument("--patience", type=options.seconds, metavar="SECONDS",
                      help="how long to wait in all for quiet moments to repeat such rounds in "
                           "(default: 60)")
-    how.add_argument("--seed", type=int, metavar="N",
-                     help="seed of the random order (default: a new one, recorded)")
+    options.add_machine(how)
 
     where = parser.add_argument_group("where")
     where.add_argument("--build", "--build-dir", action="append", default=[], metavar="NAME=DIR",

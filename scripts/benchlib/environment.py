@@ -26,8 +26,7 @@ def record(root: Path, build: Path, cpu: int, latency_held: bool) -> Environment
     return Environment(
         fio=fio_version(), libblkio=library_version(build, root),
         libblkio_build=_build(build),
-        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
-        distribution=_os_release(), cpu=_cpuinfo("model name") or platform.machine(),
+        kernel=kernel(), distribution=_os_release(), cpu=cpu_model(),
         cpus=os.cpu_count() or 1, threads_per_core=threads,
         numa_nodes=len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1,
         virtualised="yes" if "hypervisor" in _cpuinfo("flags").split() else "no",
@@ -37,6 +36,14 @@ def record(root: Path, build: Path, cpu: int, latency_held: bool) -> Environment
         clock=read_text(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
         mitigations=_mitigations(), python=platform.python_version(),
         notes=_notes(governor, latency_held, threads))
+
+
+def kernel() -> str:
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def cpu_model() -> str:
+    return _cpuinfo("model name") or platform.machine()
 
 
 def fio_version(program: str = "fio") -> str:
@@ -120,6 +127,9 @@ def _build(build: Path) -> str:
 def _notes(governor: str, latency_held: bool, threads: int) -> list[str]:
     """What makes these figures less steady than they could be."""
     notes = []
+    if "TCG" in _cpuinfo("model name"):
+        notes.append("the processor is emulated (QEMU TCG): ratios tell what software costs, no "
+                     "hardware is in them, and what else the host does is not seen")
     if governor not in ("", "performance"):
         notes.append(f"governor is {governor}: clock changes add noise (performance is steady)")
     if not latency_held:

@@ -10,6 +10,10 @@ class Exit(enum.IntEnum):
     OK = 0
     FAILED = 1  # something went wrong: no or incomplete figures
     USAGE = 2  # refused before anything was run
+    IMPROVED = 10  # verdicts of the gate: faster
+    TOO_FEW = 11  # too few rounds for a verdict
+    TOO_NOISY = 12  # neither a regression nor its absence is shown
+    REGRESS = 13  # slower
     INTERRUPTED = 130  # Ctrl-C: what was measured is kept, marked partial
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any, Sequence
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -74,3 +75,39 @@ def share(text: str) -> float:
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage")
     return value / 100
+
+
+# ---- Groups of options ------------------------------------------------------------------------
+
+
+def add_targets(group: Any, scratch: Sequence[str]) -> None:
+    group.add_argument("--target", action="append", metavar="PATH", default=[],
+                       help="a file or block device, or one of the scratch files "
+                            f"({', '.join(scratch)}); may be repeated")
+    group.add_argument("--buffered", action="store_true",
+                       help="go through the page cache on a --target PATH (default: O_DIRECT)")
+
+
+def add_matrix(group: Any) -> None:
+    group.add_argument("--bs", type=sizes, default=[512], metavar="LIST",
+                       help="block sizes (default: 512)")
+    group.add_argument("--depth", type=counts, default=[1, 32], metavar="LIST",
+                       help="queue depths (default: 1,32)")
+    group.add_argument("--numjobs", type=counts, default=[1], metavar="LIST",
+                       help="numbers of fio jobs at a time, each on a CPU of its own as far as "
+                            "there are so many (default: 1)")
+    group.add_argument("--rw", type=names, default=["randread"], metavar="LIST",
+                       help="fio's workloads: randread (default), read, randwrite, randrw, ...; "
+                            "randrw:70 has 70 %% reads")
+    group.add_argument("--destructive", action="store_true",
+                       help="allow a workload that overwrites the --target; never given to one that "
+                            "is mounted or in use")
+
+
+def add_machine(group: Any) -> None:
+    group.add_argument("--size", type=size, default=256 << 20, metavar="SIZE",
+                       help="size of scratch files (default: 256m)")
+    group.add_argument("--cpu", type=whole_numbers, metavar="LIST",
+                       help="CPUs for fio's jobs (default: the last ones)")
+    group.add_argument("--seed", type=int, metavar="N",
+                       help="seed of the random order (default: a new one, recorded)")

@@ -12,6 +12,7 @@ import random
 import shlex
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from . import fio, machine, prepare, targets, variants
 from .contenders import Contender
@@ -31,10 +32,13 @@ def build_folder(options: argparse.Namespace) -> Path:
     return Path(options.build_dir) if options.build_dir else prepare.ROOT / "build"
 
 
-def campaign(options: argparse.Namespace) -> Campaign:
-    """The campaign that the options ask for; what it needs is still to be made."""
-    among = variants.variants(options.build, options.fio)
-    possible = variants.entrants(options.modes, options.baseline, among)
+def campaign(options: argparse.Namespace,
+             gated: Sequence[variants.Variant] = ()) -> Campaign:
+    """The campaign that the options ask for; what it needs is still to be made. `gated` are the
+    builds where the options do not name them."""
+    among = gated or variants.variants(options.build, options.fio)
+    possible = variants.entrants(options.modes, options.baseline, among,
+                                 several=bool(gated) or len(among) > 1)
     settings = _settings(options, [entrant.contender.name for entrant in possible])
     chosen, skips = _targets(options, settings, among[0].build or prepare.ROOT)
     entries, more = _entries(chosen, [entrant.contender for entrant in possible], settings)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from .errors import BenchError
 
@@ -35,7 +36,7 @@ def set_up() -> None:
     absent = missing()
     if not absent:
         return
-    _say(f"missing: {', '.join(absent)}; running scripts/setup")
+    say(f"missing: {', '.join(absent)}; running scripts/setup")
     _run([str(SETUP)], "scripts/setup failed", "Its message is above.")
     importlib.invalidate_caches()
     still = missing()
@@ -47,10 +48,15 @@ def set_up() -> None:
 def build_library(build: Path) -> None:
     """Configure and build in the folder; quick when all is up to date."""
     if not (build / "build.ninja").exists():
-        _say("configuring the build")
-        _run(["meson", "setup", "--buildtype=release", str(build), str(ROOT)],
-             "meson setup failed", "Its message is above.", quiet=True)
+        say("configuring the build")
+        configure(ROOT, build)
     _run(["ninja", "-C", str(build)], "the build failed", "Its message is above.", quiet=True)
+
+
+def configure(source: Path, build: Path, options: Sequence[str] = ()) -> None:
+    """Make a build folder for release."""
+    _run(["meson", "setup", "--buildtype=release", *options, str(build), str(source)],
+         "meson setup failed", "Its message is above.", quiet=True)
 
 
 def check_engine(build: Path, program: str = "fio") -> None:
@@ -83,5 +89,5 @@ def _run(argv: list[str], failure: str, remedy: str, quiet: bool = False) -> Non
         raise BenchError(f"{failure} (exit status {done.returncode})", remedy)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -14,13 +14,15 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .codec import DecodeError, decode, encode
 from .errors import BenchError, refuse
 from .model import SCHEMA, Result
 from .upgrade import upgrade
 
-RESULT = "result.json"
+RESULT, GATE = "result.json", "gate.json"
+T = TypeVar("T")
 _NUMBERS = re.compile(r"\[[\d,\s]+\]")  # as json writes them: one number a line
 
 
@@ -42,9 +44,13 @@ def drop_if_empty(folder: Path) -> None:
 
 
 def write(folder: Path, result: Result) -> None:
-    """Write result.json, complete or not at all."""
-    text = json.dumps(encode(result), indent=1, allow_nan=False)
-    write_text(folder / RESULT, _NUMBERS.sub(_on_one_line, text) + "\n")
+    write_json(folder / RESULT, result)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a dataclass as JSON, complete or not at all."""
+    text = json.dumps(encode(value), indent=1, allow_nan=False)
+    write_text(path, _NUMBERS.sub(_on_one_line, text) + "\n")
 
 
 def _on_one_line(numbers: re.Match[str]) -> str:
@@ -66,6 +72,16 @@ def write_text(path: Path, text: str) -> None:
 def read(path: Path) -> Result:
     """The result in a folder or file, checked against the schema."""
     file = path / RESULT if path.is_dir() else path
+    result = read_as(file, Result, SCHEMA)
+    try:
+        _check(result)
+    except DecodeError as error:
+        raise refuse(f"{file} does not fit its schema: {error}") from error
+    return result
+
+
+def read_as(file: Path, kind: type[T], wanted: str) -> T:
+    """The value of a class in a JSON file whose schema is `wanted`, or an older one of it."""
     try:
         value = json.loads(file.read_text())
     except OSError as error:
@@ -76,14 +92,12 @@ def read(path: Path) -> Result:
         if isinstance(value, dict):
             value = upgrade(value)
         schema = value.get("schema") if isinstance(value, dict) else None
-        if schema != SCHEMA:
-            raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
+        if schema != wanted:
+            raise refuse(f"{file} has schema {schema!r}, this program reads {wanted!r}",
                          "Use the version of the project that wrote it.")
-        result = decode(Result, value)
-        _check(result)
+        return decode(kind, value)
     except DecodeError as error:
         raise refuse(f"{file} does not fit its schema: {error}") from error
-    return result
 
 
 def _check(result: Result) -> None:

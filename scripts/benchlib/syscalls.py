@@ -2,7 +2,8 @@
 """System calls per I/O: the one cost that needs no quiet machine to be compared.
 
 fio runs twice, the second time with twice as many I/Os; the difference is free of what starting
-and stopping costs. perf counts at full speed, so nothing waits that would not wait otherwise.
+and stopping costs. perf counts at full speed, so nothing waits that would not wait otherwise; it
+needs root. Else strace counts, slowly.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Callable
 from . import fio
 from .errors import BenchError
 
+STRACE = ("strace", "--follow-forks", "--summary-only", "--output")
 EVENT = "raw_syscalls:sys_enter"
 PERF = ("perf", "stat", "--field-separator", ",", "--event", EVENT, "--output")
 IOS = 4000
@@ -24,19 +26,33 @@ SECONDS = 60  # for so many I/Os, on the slowest of devices
 def per_io(argv: Callable[[int], list[str]], most_ios: int) -> float | None:
     """System calls per I/O of argv(number of I/Os); None where they cannot be counted."""
     ios = min(IOS, most_ios // 2)
-    if shutil.which(PERF[0]) is None or ios < FEWEST_IOS:
+    if ios < FEWEST_IOS:
         return None
-    try:
-        few, many = _count(argv(ios)), _count(argv(2 * ios))
-    except BenchError:
-        return None  # perf is not permitted: who cannot run at all has been found by the trial
-    return round((many - few) / ios, 2) if few is not None and many is not None else None
+    for tool, read in ((PERF, parse), (STRACE, parse_summary)):
+        if shutil.which(tool[0]) is None:
+            continue
+        try:
+            few, many = (_count(tool, argv(n), read) for n in (ios, 2 * ios))
+        except BenchError:
+            continue  # not permitted: who cannot run at all has been found by the trial
+        if few is not None and many is not None:
+            return round((many - few) / ios, 2)
+    return None
 
 
-def _count(argv: list[str]) -> int | None:
+def _count(tool: tuple[str, ...], argv: list[str],
+           read: Callable[[str], int | None]) -> int | None:
     with tempfile.NamedTemporaryFile("r") as log:
-        fio.run([*PERF, log.name, *argv], SECONDS)
-        return parse(log.read())
+        fio.run([*tool, log.name, *argv], SECONDS)
+        return read(log.read())
+
+
+def parse_summary(log: str) -> int | None:
+    """The count in strace's table: its last line, "100.00 seconds usecs calls errors total"."""
+    fields = log.split("\n")[-2].split() if log.count("\n") else []
+    if len(fields) < 5 or fields[-1] != "total":
+        return None
+    return int(fields[3])
 
 
 def parse(log: str) -> int | None:

@@ -84,13 +84,13 @@ def _program(path: str) -> str:
     return os.path.abspath(program)
 
 
-def entrants(modes: Sequence[str], baseline: str, among: Sequence[Variant]) -> list[Entrant]:
+def entrants(modes: Sequence[str], baseline: str, among: Sequence[Variant],
+             several: bool) -> list[Entrant]:
     """Everybody who takes part: the modes of every variant, fio's own engines once per fio.
 
     Of several variants fio's own engines take part only when asked for; each mode is compared with
     the same mode of the first variant, and there with the baseline.
     """
-    several = len(among) > 1
     found: list[Entrant] = []
     fios_seen: set[str] = set()
     for variant in among:

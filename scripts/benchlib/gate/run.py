@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""One run of the gate: two libraries in turns, counted and judged."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from .. import compare, machine, metrics, plan, prepare, targets
+from ..environment import record
+from ..errors import Exit
+from ..measure import Campaign
+from ..model import Environment, Sample
+from ..variants import FIO, Variant
+from . import counts, judge, verdict
+from .model import BASELINE, CANDIDATE, SCHEMA, Count, GateResult, Limits, Side
+
+RAMP_MS = 30
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Library:
+    """A side with the folder of its library."""
+
+    side: Side
+    folder: Path
+
+
+def limits(options: argparse.Namespace) -> Limits:
+    return Limits(options.effect, options.alpha, options.instructions, options.calls)
+
+
+def campaign(options: argparse.Namespace, libraries: Sequence[Library]) -> Campaign:
+    """What is to be measured of the libraries, which are staged."""
+    variants = [Variant(library.side.name, library.folder, FIO) for library in libraries]
+    wanted = argparse.Namespace(**{**vars(options), "baseline": "", "quick": False,
+                                   "target": options.target or ["page-cache"],
+                                   "max_load": 1.0, "patience": 0.0})
+    made = plan.campaign(wanted, variants)
+    made.settings = replace(made.settings, ramp_ms=RAMP_MS)
+    made.count_calls = False  # counts.py does, for both sides alike
+    made.figure, made.interval = metrics.metric(options.metric[0]), judge.paired_interval
+    return made
+
+
+@dataclass
+class Outcome:
+    """What a run gave; `code` is its exit status unless the verdict has a word in it."""
+
+    result: GateResult
+    code: Exit
+
+
+def run(options: argparse.Namespace, libraries: Sequence[Library], build: Path,
+        stored: Sequence[Sample] = (), notes: Sequence[str] = ()) -> Outcome:
+    """Measure and judge. `stored` are the baseline's samples when they are from a file; `build`
+    is the folder that the environment tells about."""
+    with ExitStack() as stack:
+        planned = campaign(options, libraries)
+        plan.announce(planned)
+        for target in planned.targets.values():
+            if target.scratch:
+                targets.make_scratch(target, stack, options.keep)
+        stack.enter_context(machine.stay_off(planned.settings.cpus))
+        held = stack.enter_context(machine.no_deep_sleep())
+        environment = record(prepare.ROOT, build, planned.settings.cpus[-1], held)
+        started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+        complete, code = compare.measure(planned)
+        found: list[Count] = []
+        said = [*notes, *environment.notes]
+        if complete and not stored and not options.no_counts:
+            found, more = counts.all_counts(planned, options.modes, limits(options))
+            said += more
+        result = _result(options, planned, environment, libraries, found, complete,
+                         [*stored, *planned.samples], paired=not stored)
+        result = replace(result, started=started.isoformat(timespec="seconds"), notes=said,
+                         seconds=round(time.monotonic() - begin, 1))
+    return _concluded(result, code, options.tolerate)
+
+
+def _result(options: argparse.Namespace, planned: Campaign, environment: Environment,
+            libraries: Sequence[Library], found: list[Count], complete: bool,
+            samples: list[Sample], paired: bool) -> GateResult:
+    loads = [sample.other_load for sample in planned.samples]
+    return GateResult(
+        schema=SCHEMA, complete=complete, started="", seconds=0.0, verdict=FAILED, exit_status=1,
+        tolerated=options.tolerate, limits=limits(options), settings=planned.settings,
+        sides=[library.side for library in libraries], environment=environment,
+        targets=[target.info() for target in planned.targets.values()],
+        other_load=float(np.median(loads)) if loads else 0.0,
+        findings=judge.judge(samples, options.metric, limits(options), paired),
+        counts=found, notes=[], samples=samples)
+
+
+def _concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outcome:
+    """With the verdict over all; a run that failed or found nothing has none."""
+    words = [item.verdict for item in [*result.findings, *result.counts]]
+    if code == Exit.OK and words:
+        status = verdict.exit_status(words, tolerated)
+        return Outcome(replace(result, verdict=verdict.worst(words), exit_status=int(status)),
+                       status)
+    code = code if code != Exit.OK else Exit.FAILED
+    return Outcome(replace(result, exit_status=int(code)), code)
+
+
+def same_library(library: Library, folders: Sequence[Path]) -> list[Library]:
+    """Both sides from one library, for A/A runs."""
+    return [Library(replace(library.side, name=name), folder)
+            for name, folder in zip((BASELINE, CANDIDATE), folders)]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What --baseline and --candidate name, and a library of each, ready to be loaded.
+
+Both libraries are built alike and then copied to places whose paths are equally long: what a
+process finds on its stack, and where, moves latencies by more than a good gate may overlook.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+from .. import environment, prepare, results
+from ..errors import BenchError, refuse
+from . import store
+from .model import Side
+
+WORKSHOP = prepare.ROOT / "build-gate"  # everything that the gate builds; git ignores it
+GIT, BUILD, SOURCE, RESULTS = "git", "build", "source", "results"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a side was asked to be."""
+
+    name: str
+    text: str
+    kind: str
+    revision: str = ""  # the commit, of GIT
+
+    def label(self) -> str:
+        """What may be written down: no paths."""
+        return self.text if self.kind == GIT else self.kind
+
+
+def spec(name: str, text: str) -> Spec:
+    """Look what `text` is; refuses what is nothing."""
+    path = Path(text)
+    if path.is_dir() and (path / "meson-info").is_dir():
+        return Spec(name, text, BUILD)
+    if path.is_file() or any((path / file).exists() for file in (store.FILE, results.RESULT)):
+        return Spec(name, text, RESULTS)
+    if (path / "meson.build").exists():
+        return Spec(name, text, SOURCE)
+    done = _git("rev-parse", "--verify", "--quiet", text + "^{commit}")
+    if done.returncode:
+        raise refuse(
+            f"--{name} {text}: neither a git revision nor a build folder, source tree or result",
+            "In a shallow clone fetch it first: git fetch --unshallow (in a CI checkout: depth 0).")
+    return Spec(name, text, GIT, done.stdout.strip())
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(["git", "-C", str(prepare.ROOT), *arguments], capture_output=True,
+                              text=True)
+    except OSError as error:
+        raise refuse(f"cannot run git: {error.strerror}", "Install it, or name a build folder.") \
+            from error
+
+
+def library(side: Spec, options: Sequence[str], build: bool) -> tuple[Path, Side]:
+    """Build the side where it is not built yet: its library, and what to record of it."""
+    if side.kind == BUILD:
+        folder = Path(side.text)
+        if build:
+            prepare.build_library(folder)
+        version = environment.library_version(folder, prepare.ROOT)
+    elif side.kind == SOURCE:
+        folder = WORKSHOP / side.name
+        _build(Path(side.text), folder, options)
+        version = environment.library_version(folder, Path(side.text))
+    else:
+        home = WORKSHOP / side.revision[:12]
+        if not (home / "source").is_dir():
+            prepare.say(f"taking {side.text} ({side.revision[:12]}) from git")
+            _unpack(side.revision, home / "source")
+        folder = home / "build"
+        _build(home / "source", folder, options)
+        version = _git("describe", "--always", "--tags", side.revision).stdout.strip()
+    return folder, Side(side.name, side.label(), version or "unknown")
+
+
+def _unpack(revision: str, folder: Path) -> None:
+    """The tree of a commit, complete or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        archive, tree = Path(name, "tree.tar"), Path(name, "tree")
+        done = _git("archive", f"--output={archive.absolute()}", revision)
+        if done.returncode:
+            raise BenchError(f"git archive {revision} failed: {done.stderr.strip()}")
+        with tarfile.open(archive) as tar:
+            tar.extractall(tree)
+        tree.rename(folder)
+
+
+def _build(source: Path, folder: Path, options: Sequence[str]) -> None:
+    if not (folder / "build.ninja").exists():
+        prepare.say(f"configuring {folder.name}")
+        prepare.configure(source, folder, [
+            "-Dtests=false", "-Dfio=enabled", f"-Dfio_source={prepare.FIO_SOURCE}", *options])
+    prepare.build_library(folder)
+
+
+def stage(folders: Sequence[Path], stack: ExitStack) -> list[Path]:
+    """Copies of the libraries, in folders that go when the stack is left."""
+    WORKSHOP.mkdir(parents=True, exist_ok=True)
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=WORKSHOP, prefix="run-")))
+    staged = []
+    for number, folder in enumerate(folders):
+        place = home / str(number)
+        place.mkdir()
+        try:
+            shutil.copy2(os.path.realpath(folder / prepare.LIBRARY), place / prepare.LIBRARY)
+        except OSError as error:
+            raise BenchError(f"cannot copy {folder / prepare.LIBRARY}: {error.strerror}",
+                             "Build it: leave --no-build out.") from error
+        staged.append(place)
+    return staged

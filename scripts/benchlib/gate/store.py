@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""gate.json: written whole, read back only if it fits the schema."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from .. import results
+from .model import CANDIDATE, SCHEMA, GateResult
+from ..codec import DecodeError
+from ..errors import refuse
+from ..model import Result, Sample
+
+FILE = results.GATE
+
+
+def write(folder: Path, result: GateResult) -> None:
+    results.write_json(folder / FILE, result)
+
+
+def read(path: Path) -> GateResult:
+    """The gate's result in a folder or file."""
+    file = path / FILE if path.is_dir() else path
+    result = results.read_as(file, GateResult, SCHEMA)
+    sides = {side.name for side in result.sides}
+    for i, sample in enumerate(result.samples):
+        if sample.contender.partition("@")[2] not in sides:
+            raise refuse(f"{file} does not fit its schema: samples[{i}]: {sample.contender} is of "
+                         "no side")
+    return result
+
+
+def stored_runs(path: Path) -> GateResult | Result:
+    """What may serve as a baseline: a gate's result or a comparison's."""
+    if path.name == FILE or (path / FILE).exists():
+        return read(path)
+    return results.read(path)
+
+
+def baseline_samples(stored: GateResult | Result) -> list[Sample]:
+    """The samples to compare with: a gate's candidate, or all of a comparison."""
+    if isinstance(stored, Result):
+        return stored.samples
+    return [sample for sample in stored.samples if sample.contender.endswith(f"@{CANDIDATE}")]
+
+
+def renamed(sample: Sample, side: str) -> Sample:
+    """The sample as one of a side."""
+    mode = sample.contender.partition("@")[0]
+    return replace(sample, contender=f"{mode}@{side}")
