@@ -373,15 +373,19 @@ static inline void bk_done(struct blkioq *q, struct bk_req *r)
 }
 
 /*
- * The likely half of bk_complete(), for loops that shall not call anything: a plain request that
- * succeeds while its caller waits goes straight to the caller. False: nothing happened.
+ * bk_complete() for a request that did what it should, which calls nothing; false, and nothing has
+ * happened, for another. A plain one goes straight to the caller who waits.
  */
-static inline bool bk_deliver(struct blkioq *q, struct bk_req *r, int64_t res)
+static inline bool bk_complete_fast(struct blkioq *q, struct bk_req *r, int64_t res)
 {
 	struct blkio_completion *c = q->out;
 
-	if (unlikely(res != r->expect || r->special || c == q->out_end))
+	if (unlikely(res != r->expect))
 		return false;
+	if (unlikely(r->special || c == q->out_end)) {
+		bk_done(q, r);
+		return true;
+	}
 	*c = (struct blkio_completion){ .user_data = r->user_data };
 	q->out = c + 1;
 	r->next = q->free;
@@ -395,11 +399,7 @@ static inline bool bk_deliver(struct blkioq *q, struct bk_req *r, int64_t res)
  */
 static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)
 {
-	if (likely(bk_deliver(q, r, res)))
-		return;
-	if (res == r->expect)
-		bk_done(q, r);
-	else
+	if (unlikely(!bk_complete_fast(q, r, res)))
 		bk_complete_slow(q, r, res);
 }
 

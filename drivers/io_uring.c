@@ -215,7 +215,8 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 		bk_complete(&q->u.q, r, error);
 }
 
-static cold_path void reap(struct iou_queue *q)
+/* From a request on that takes more than saying that it is done. */
+static cold_path void reap_rest(struct iou_queue *q)
 {
 	unsigned n = uring_ready(&q->u.ring);
 
@@ -231,7 +232,24 @@ static cold_path void reap(struct iou_queue *q)
 	uring_seen(&q->u.ring, n);
 }
 
-static cold_path int enter_slow(struct iou_queue *q, unsigned wait_nr, const struct bk_wait *w)
+static inline void reap(struct iou_queue *q)
+{
+	unsigned n = uring_ready(&q->u.ring), i;
+
+	for (i = 0; i < n; i++) {
+		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
+		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
+
+		if (unlikely(!bk_complete_fast(&q->u.q, r, cqe->res)))
+			break;
+	}
+	uring_seen(&q->u.ring, i);
+	if (unlikely(i < n))
+		reap_rest(q);
+}
+
+static __attribute__((noinline)) int enter_slow(struct iou_queue *q, unsigned wait_nr,
+						const struct bk_wait *w)
 {
 	int ret = uring_enter(&q->u.ring, wait_nr, w);
 
@@ -241,31 +259,23 @@ static cold_path int enter_slow(struct iou_queue *q, unsigned wait_nr, const str
 
 static cold_path int enter_failed(struct iou_queue *q, int error)
 {
+	int ret = uring_enter_failed(&q->u.ring, error);
+
 	reap(q);
-	return uring_enter_failed(&q->u.ring, -error);
+	return ret;
 }
 
 static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 {
 	struct iou_queue *q = to_iou(bq);
-	unsigned i, n;
 	int ret;
 
 	if (unlikely(!uring_is_fast(&q->u.ring, w)))
 		return enter_slow(q, wait_nr, w);
 	ret = uring_enter_fast(&q->u.ring, wait_nr);
 	if (unlikely(ret < 0))
-		return enter_failed(q, ret);
-	n = uring_ready(&q->u.ring);
-	for (i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
-
-		if (unlikely(!bk_deliver(bq, (void *)(uintptr_t)cqe->user_data, cqe->res)))
-			break;
-	}
-	uring_seen(&q->u.ring, i);
-	if (unlikely(i < n))
-		reap(q);
+		return enter_failed(q, -ret);
+	reap(q);
 	return 0;
 }
 

@@ -39,7 +39,8 @@ def enters(command: list[str]) -> Optional[tuple[int]]:
     return (calls,) if done.returncode == 0 else None
 
 
-def per_request(counter: Callable, command: Callable[[int], list[str]], n: int) -> tuple[Optional[float], ...]:
+def per_request(counter: Callable, command: Callable[[int], list[str]],
+                n: int) -> tuple[Optional[float], ...]:
     """command(n) is the command line for n requests in one round."""
     once, twice = counter(command(n)), counter(command(2 * n))
     if once is None or twice is None:
