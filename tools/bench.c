@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* blkio-bench: measures a target without fio. Options and checks; see load.c and bench_report.c. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,12 +127,6 @@ static void parse_flag(struct options *o, int c)
 	case 'q':
 		o->quiet = true;
 		break;
-	case 'h':
-		tool_print_help();
-	case 'V':
-		tool_print_version();
-	default:
-		tool_usage("there is no such option");
 	}
 }
 
@@ -190,7 +183,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	struct load_plan *plan = &o->plan;
 	int c;
 
-	while ((c = getopt_long(argc, argv, shorts, long_options, NULL)) != -1)
+	while ((c = tool_getopt(argc, argv, shorts, long_options)) != -1)
 		parse_option(o, c);
 	if (argc - optind != 1)
 		tool_usage("one TARGET is needed, got %d", argc - optind);

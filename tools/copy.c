@@ -2,7 +2,6 @@
 /* blkio-copy: copies one target to another, or compares two. Sees blkio.h only. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,22 +266,16 @@ static void parse_option(int c)
 	else if (c == 'd')
 		options.depth =
 		    (unsigned)tool_count("--depth", optarg, (struct tool_range){ 1, 4096 });
-	else if (c == 'b')
+	else
 		options.block =
 		    tool_size("--block-size", optarg, (struct tool_range){ BLOCK_MIN, BLOCK_MAX });
-	else if (c == 'h')
-		tool_print_help();
-	else if (c == 'V')
-		tool_print_version();
-	else
-		tool_usage("there is no such option");
 }
 
 static void parse_options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "rlvczd:b:fqPhV", long_options, NULL)) != -1)
+	while ((c = tool_getopt(argc, argv, "rlvczd:b:fqPhV", long_options)) != -1)
 		parse_option(c);
 	if (argc - optind != 2)
 		tool_usage("SOURCE and DESTINATION are needed, got %d targets", argc - optind);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* blkio-info: the drivers, their properties, and what a device can do. Sees blkio.h only. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,21 +193,11 @@ static void parse_options(int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "pjhV", longs, NULL)) != -1) {
-		switch (c) {
-		case 'p':
+	while ((c = tool_getopt(argc, argv, "pjhV", longs)) != -1) {
+		if (c == 'p')
 			options.properties = true;
-			break;
-		case 'j':
+		else
 			options.json = true;
-			break;
-		case 'h':
-			tool_print_help();
-		case 'V':
-			tool_print_version();
-		default:
-			tool_usage("there is no such option");
-		}
 	}
 }
 

@@ -30,6 +30,12 @@ static void say(const char *fmt, va_list ap)
 		va_end(ap_);                                                                       \
 	} while (0)
 
+static _Noreturn void end_by_usage(void)
+{
+	fprintf(stderr, "Try \"%s --help\".\n", tool_name);
+	exit(EXIT_USAGE);
+}
+
 void tool_warn(const char *fmt, ...)
 {
 	SAY(fmt);
@@ -44,28 +50,34 @@ void tool_die(const char *fmt, ...)
 void tool_usage(const char *fmt, ...)
 {
 	SAY(fmt);
-	fprintf(stderr, "Try \"%s --help\".\n", tool_name);
-	exit(EXIT_USAGE);
-}
-
-void tool_print_help(void)
-{
-	fputs(tool_help, stdout);
-	tool_close_stdout();
-	exit(EXIT_SUCCESS);
-}
-
-void tool_print_version(void)
-{
-	printf("%s (libblkio in C) " BLKIO_VERSION "\n", tool_name);
-	tool_close_stdout();
-	exit(EXIT_SUCCESS);
+	end_by_usage();
 }
 
 void tool_close_stdout(void)
 {
 	if (ferror(stdout) || fclose(stdout))
 		tool_die("cannot write to standard output: %s", strerror(errno));
+}
+
+/* ---- Options ------------------------------------------------------------------------------ */
+
+int tool_getopt(int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	int c;
+
+	argv[0] = (char *)tool_name; /* for getopt's messages */
+	c = getopt_long(argc, argv, shorts, longs, NULL);
+	if (c == '?')
+		end_by_usage();
+	if (c == 'h')
+		fputs(tool_help, stdout);
+	if (c == 'V')
+		printf("%s (libblkio in C) " BLKIO_VERSION "\n", tool_name);
+	if (c == 'h' || c == 'V') {
+		tool_close_stdout();
+		exit(EXIT_SUCCESS);
+	}
+	return c;
 }
 
 /* ---- Option values ------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,11 +24,13 @@ extern const char tool_name[], tool_help[];
 void tool_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void tool_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void tool_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Print what --help and --version say. */
-_Noreturn void tool_print_help(void);
-_Noreturn void tool_print_version(void);
 /* Before exiting with success: was all of standard output written? */
 void tool_close_stdout(void);
+
+/* ---- Options ------------------------------------------------------------------------------ */
+
+/* getopt_long(), which does --help (h) and --version (V), and ends the tool on unknown options. */
+int tool_getopt(int argc, char **argv, const char *shorts, const struct option *longs);
 
 /* ---- Option values: on nonsense they end the tool with EXIT_USAGE -------------------------- */
 
