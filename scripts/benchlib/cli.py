@@ -17,7 +17,9 @@ from .errors import BenchError, Exit
 from .gate import options as gate_options
 from .history import options as history_options
 from .qualify import options as qualify_options
+from .qemu import options as qemu_options
 from .report import options as report_options
+from .reproduce import options as reproduce_options
 from .vm import options as vm_options
 
 Run = Callable[[argparse.Namespace], int]
@@ -75,6 +77,18 @@ def _gate(options: argparse.Namespace) -> Exit:
     return gate(options)
 
 
+def _qemu(options: argparse.Namespace) -> Exit:
+    from . import prepare
+    prepare.set_up()
+    from .qemu.command import qemu
+    return qemu(options)
+
+
+def _reproduce(options: argparse.Namespace) -> Exit:
+    from .reproduce.command import reproduce
+    return reproduce(options)
+
+
 DEFAULT = "compare"
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "compare": (compare_options.register, _compare),
@@ -84,6 +98,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Run]] = {
     "history": (history_options.register, _history),
     "qualify": (qualify_options.register, _qualify),
     "vm": (vm_options.register, _vm),
+    "qemu": (qemu_options.register, _qemu),
+    "reproduce": (reproduce_options.register, _reproduce),
 }
 
 

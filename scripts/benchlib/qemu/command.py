@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""`scripts/bench qemu`: measure, write the runs, a table and a chart."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import datetime
+import random
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from .. import environment, machine, plan, prepare, results, stats, targets
+from ..errors import Exit, refuse
+from ..model import Interval, Skip
+from ..progress import Progress
+from ..report.bars import Bar, bars
+from ..words import block_size, duration
+from .measure import SIDES, Bench, Run, make_root
+
+RUNS = "runs.csv"
+MAX_LOAD = 0.05
+CHART_WIDTH = 760
+
+
+def qemu(options: argparse.Namespace) -> Exit:
+    build, folder = plan.build_folder(options), _folder(options)
+    target = _target(options, build)
+    if not options.no_build:
+        prepare.build_library(build)
+    make_root()
+    results.prepare_folder(folder)
+    seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
+    rounds = options.rounds or (plan.QUICK_ROUNDS if options.quick else plan.ROUNDS)
+    runtime = options.runtime or (plan.QUICK_RUNTIME_MS if options.quick else plan.RUNTIME_MS)
+    [cpu] = machine.choose_cpus()
+    progress = Progress(rounds * len(options.depth) * len(SIDES))
+    with ExitStack() as stack:
+        if target.scratch:
+            targets.make_scratch(target, stack, keep=False)
+        stack.enter_context(machine.no_deep_sleep())
+        bench = Bench(target, build, options.bs, cpu, MAX_LOAD)
+        try:
+            runs = bench.rounds(options.depth, rounds, runtime / 1000, seed, progress)
+        finally:
+            progress.close()
+    text = _text(target, options.bs, runs, seed, environment.library_version(build, prepare.ROOT))
+    _write(folder, runs, text, _chart(runs, options.bs))
+    print(text)
+    print(f"Chart {folder / 'chart.svg'}, all runs in {folder / RUNS}")
+    return Exit.OK
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    name = f"qemu-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
+    if (folder / RUNS).exists():
+        raise refuse(f"{folder} holds a result already", "Move it away or choose another --output.")
+    return folder
+
+
+def _target(options: argparse.Namespace, build: Path) -> targets.Target:
+    if options.target not in targets.SCRATCH:
+        return targets.user_target(options.target, buffered=False, writes=False, destructive=False,
+                                   warn=print)
+    planned = targets.plan_scratch(options.target, build, options.size)
+    if isinstance(planned, Skip):
+        raise refuse(f"target {options.target}: {planned.reason}")
+    return planned
+
+
+# ---- What the runs say -----------------------------------------------------------------------
+
+
+def usable(runs: Sequence[Run], depth: int) -> list[Run]:
+    """Those of a depth in calm rounds, when there are enough of them, else all."""
+    own = [run for run in runs if run.depth == depth]
+    calm = [run for run in own if run.calm]
+    return calm if len(calm) >= stats.ENOUGH_ROUNDS * len(SIDES) else own
+
+
+def ratio(runs: Sequence[Run], depth: int, seed: int) -> Interval:
+    """libblkio's time per read relative to QEMU's own in the same round."""
+    own = usable(runs, depth)
+    base = {run.round: run.per_io for run in own if run.side == "native"}
+    return stats.median_interval([run.per_io / base[run.round] for run in own
+                                  if run.side == "libblkio"], seed)
+
+
+def _per_io(runs: Sequence[Run], depth: int, side: str) -> list[float]:
+    return [run.per_io for run in usable(runs, depth) if run.side == side]
+
+
+def _depths(runs: Sequence[Run]) -> list[int]:
+    return sorted({run.depth for run in runs})
+
+
+def _text(target: targets.Target, size: int, runs: Sequence[Run], seed: int, library: str) -> str:
+    rounds = len({run.round for run in runs})
+    lines = [f"{block_size(size)} reads scattered over a {target.size >> 20} MiB file, qemu-img bench on "
+             f"one CPU, {rounds} interleaved rounds, seed {seed}, libblkio {library}",
+             f"{target.label}: time per read, median over the rounds; ratio: median of the "
+             "rounds' ratios with its 95% interval.", "",
+             f"  {'depth':>5}  {SIDES['native']:>26}  {SIDES['libblkio']:>34}   ratio"]
+    verdict = ["Verdict"]
+    for depth in _depths(runs):
+        own, theirs = (duration(float(np.median(_per_io(runs, depth, side)))) for side in SIDES)
+        found = ratio(runs, depth, seed)
+        word = stats.VERDICTS[stats.verdict(found)]
+        lines.append(f"  {depth:>5}  {own:>26}  {theirs:>34}   {found.median:.3f} "
+                     f"[{found.low:.3f}, {found.high:.3f}]  {word}")
+        verdict.append(f"  depth {depth}: the libblkio driver takes {found.median:.3f} of the time "
+                       f"[{found.low:.3f}, {found.high:.3f}]: {word}.")
+    disturbed = sum(not run.calm for depth in _depths(runs) for run in usable(runs, depth))
+    if disturbed:
+        verdict.append("  Caution: other programs disturbed the runs; repeat on a quiet machine.")
+    return "\n".join([*lines, "", *verdict, ""])
+
+
+def _chart(runs: Sequence[Run], size: int) -> str:
+    rows = []
+    for depth in _depths(runs):
+        for role, side in zip(("baseline", "series-0"), SIDES):
+            values = _per_io(runs, depth, side)
+            spread = stats.median_interval(values, seed=1)
+            rows.append(Bar(f"{SIDES[side]}, depth {depth}", role, spread.median, spread.low,
+                            spread.high, duration(spread.median)))
+    said = "; ".join(f"{row.name}: {row.words}" for row in rows)
+    return bars(CHART_WIDTH, rows, f"Time per {block_size(size)} read in QEMU. {said}.").render(
+        standalone=True)
+
+
+def _write(folder: Path, runs: Sequence[Run], text: str, chart: str) -> None:
+    results.write_text(folder / "table.txt", text)
+    results.write_text(folder / "chart.svg", chart)
+    with open(folder / RUNS, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in dataclasses.fields(Run))
+        writer.writerows(dataclasses.astuple(run) for run in runs)

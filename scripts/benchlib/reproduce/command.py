@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""`scripts/bench reproduce`: runs the commands of each figure and keeps the index up to date."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import shlex
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from .. import environment, plan, prepare, results
+from ..errors import Exit, refuse
+from . import index
+from .figures import FIGURES, Figure, Step
+from .index import Done
+
+BENCH = prepare.ROOT / "scripts" / "bench"
+WORDS = 40  # lines of a failing command that may hold its reason
+END_SECONDS = 60
+
+
+def reproduce(options: argparse.Namespace) -> Exit:
+    figures = chosen(options.names)
+    if options.list:
+        print(listing(figures, options))
+        return Exit.OK
+    folder = _folder(options)
+    prepare.set_up()
+    build = plan.build_folder(options)
+    if not options.no_build:
+        prepare.build_library(build)
+    prepare.check_engine(build)
+    results.prepare_folder(folder)
+    library = environment.library_version(build, prepare.ROOT)
+    done: list[Done] = []
+    for name, figure in figures.items():
+        for step in figure.steps:
+            print(f"\n==== {name}, {step.name}: {figure.title}", file=sys.stderr, flush=True)
+            done.append(_run(name, step, options, build, folder))
+            index.write(folder, library, figures, done)
+            if done[-1].status == Exit.INTERRUPTED:
+                raise KeyboardInterrupt
+    print(f"\nThe index: {folder / index.FILE}")
+    return Exit.FAILED if any(step.failed for step in done) else Exit.OK
+
+
+def chosen(names: list[str]) -> dict[str, Figure]:
+    """The figures named, or all, in their own order."""
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        raise refuse(f"there is no figure {', '.join(unknown)}",
+                     f"Choose from {', '.join(FIGURES)}.")
+    return {name: figure for name, figure in FIGURES.items() if name in names or not names}
+
+
+def listing(figures: dict[str, Figure], options: argparse.Namespace) -> str:
+    lines = []
+    for name, figure in figures.items():
+        lines += [f"{name}: {figure.title}", f"  claim: {figure.claim}"]
+        lines += [f"  {shown(command(step, options))}" for step in figure.steps]
+    return "\n".join(lines)
+
+
+def command(step: Step, options: argparse.Namespace) -> list[str]:
+    """The arguments of scripts/bench for a step."""
+    words = list(step.command)
+    if options.target and step.takes_target:
+        while "--target" in words:
+            place = words.index("--target")
+            del words[place:place + 2]
+        words += ["--target", options.target]
+    return words + (list(step.quick) if options.quick else [])
+
+
+def shown(words: list[str]) -> str:
+    return f"scripts/bench {shlex.join(words)}"
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    name = f"reproduce-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
+    if (folder / index.FILE).exists():
+        raise refuse(f"{folder} holds a result already", "Move it away or choose another --output.")
+    return folder.absolute()
+
+
+def _run(name: str, step: Step, options: argparse.Namespace, build: Path, folder: Path) -> Done:
+    """Run a step; what it says is passed on, and its last words are kept."""
+    words, place = command(step, options), folder / name / step.name
+    argv = [str(BENCH), *words, "--no-build", "--build-dir", str(build), "--output", str(place)]
+    last: deque[str] = deque(maxlen=WORDS)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, errors="replace") as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                print(line, end="", file=sys.stderr, flush=True)
+                last.append(line)
+            process.wait()
+        except KeyboardInterrupt:  # the terminal has told it, too; kill(1) has not
+            process.send_signal(signal.SIGTERM)
+            process.wait(END_SECONDS)
+            return Done(name, step.name, shown(words), place, Exit.INTERRUPTED, "interrupted")
+    return Done(name, step.name, shown(words), place, process.returncode, _reason(last))
+
+
+def _reason(lines: deque[str]) -> str:
+    """The last message of scripts/bench or of the VM, on one line."""
+    starts = [number for number, line in enumerate(lines) if line.startswith(("bench: ", "vm: "))]
+    if not starts:
+        return ""
+    return " ".join(" ".join(list(lines)[starts[0]:]).replace("bench: ", "").split())[:600]
