@@ -6,9 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 from .blockdev import SYS, BlockDevice, block_device, mounts, read_text
+from .errors import refuse
 
 
 def users(path: str) -> list[str]:
@@ -16,6 +19,23 @@ def users(path: str) -> list[str]:
     if stat.S_ISBLK(os.stat(path).st_mode):
         return _block_users(path)
     return _swap_users(path) + _loop_users(path) + _writers(path)
+
+
+@contextmanager
+def claim(path: str, writes: bool) -> Iterator[None]:
+    """Be seen as a user of `path` for as long as this is entered, so that nobody mounts it or
+    writes to it meanwhile; refused when somebody already does."""
+    block = stat.S_ISBLK(os.stat(path).st_mode)
+    how = os.O_RDONLY | os.O_EXCL if block else os.O_RDWR  # as users() sees it
+    try:
+        held = os.open(path, (how if writes else os.O_RDONLY) | os.O_CLOEXEC)
+    except OSError as error:
+        raise refuse(f"cannot claim {path}: {error.strerror}",
+                     "Unmount or stop what uses it.") from error
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def _block_users(path: str) -> list[str]:

@@ -110,9 +110,11 @@ class Qualify(unittest.TestCase):
         self.assertIsNone(rows["native"].ratio)
 
     def test_interrupted_and_resumed(self) -> None:
+        demanded = self.folder / "limits"
+        demanded.write_text("mixed 4k randrw:60 iops >= 1\n")
         process = subprocess.Popen(
             self.arguments(str(self.file), "--size", EXTENT, "--output", str(self.output),
-                           "--steps", "fill,mixed,integrity"),
+                           "--steps", "fill,mixed,integrity", "--limits", str(demanded)),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith("[2/3]"):
@@ -124,6 +126,7 @@ class Qualify(unittest.TestCase):
         self.assertIn("--resume", errors)
         before = self.steps()
         self.assertEqual([step.state for step in before.values()], ["done", "partial", "planned"])
+        self.assertEqual(before["mixed"].reason, "stopped by the user")
         self.resume_refuses_another_device()
         done = self.qualify("--resume", str(self.output))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -131,6 +134,7 @@ class Qualify(unittest.TestCase):
         self.assertEqual([step.state for step in after.values()], ["done"] * 3)
         self.assertEqual(after["fill"], before["fill"])
         self.assertEqual((found.complete, len(found.sittings)), (True, 2))
+        self.assertEqual([c.verdict for c in found.criteria], ["pass", "pass"])
         self.assertFalse(self.file.exists())
         done = self.qualify("--resume", str(self.output))
         self.assertEqual((done.returncode, "all its steps are done" in done.stderr), (2, True))
@@ -171,7 +175,8 @@ class Qualify(unittest.TestCase):
 
     def test_a_device_that_goes_ends_it(self) -> None:
         node = self.loop_device()
-        self.replace_fio(f"""case "$*" in *--rw=randwrite*) losetup --detach {node} ;; esac""")
+        self.replace_fio(f"""case "$*" in *--rw=randwrite*)
+            : > {self.folder}/image; losetup --set-capacity {node} ;; esac""")
         done = self.qualify(node, "--destroy", os.path.basename(node), "--output",
                             str(self.output), "--steps", "fill,fill-random,mixed")
         self.assertEqual(done.returncode, 1, done.stderr)

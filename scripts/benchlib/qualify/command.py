@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from .. import environment, machine, prepare, results
+from .. import environment, inuse, machine, prepare, results
 from ..errors import BenchError, refuse
 from ..model import Environment
 from ..progress import clock
@@ -28,6 +28,8 @@ TEXT = "verdict.txt"
 def qualify(options: argparse.Namespace) -> int:
     demanded = limits.read(options.limits) if options.limits else []
     asked = request.resumed(options) if options.resume else request.fresh(options)
+    if asked.earlier and not options.limits:
+        demanded = limits.again(asked.earlier.criteria)
     before = health.record(asked.device) if not asked.to_make else health.of_no_device()
     checks = _preflight(asked, before, options.accept)
     refused = preflight.refusals(checks)
@@ -47,8 +49,9 @@ def qualify(options: argparse.Namespace) -> int:
             code = _refuse(folder, asked, record, before, checks)
         else:
             stack.enter_context(machine.stay_off(asked.plan.cpus))
-            work = _session(_ready(asked, options), folder, record, before, checks, demanded,
-                            options)
+            asked = _ready(asked, options)
+            stack.enter_context(inuse.claim(asked.device.path, not asked.plan.read_only))
+            work = _session(asked, folder, record, before, checks, demanded, options)
             code = _run(work, options)
     return code
 
@@ -56,7 +59,8 @@ def qualify(options: argparse.Namespace) -> int:
 def _preflight(asked: Request, before: Health, accept: list[str]) -> list[Check]:
     where = preflight.site(asked.device, before, asked.plan.cpus[-1], not asked.plan.read_only,
                            "--hipri=1" in asked.contender.options)
-    return preflight.run(where, accept)
+    earlier = asked.earlier.checks if asked.earlier else []
+    return preflight.run(where, [*accept, *(check.name for check in earlier if check.accepted)])
 
 
 def _folder(options: argparse.Namespace) -> Path:

@@ -96,7 +96,9 @@ def _nothing(why: str, celsius: float | None) -> Health:
 
 
 def _sensor(device: Device) -> float | None:
-    disk = block_device(device.path) if device.kind != "file" else None
+    if device.kind == "file" or not os.path.exists(device.path):
+        return None
+    disk = block_device(device.path)
     if disk is None:
         return None
     for sensor in Path(disk.disk / "device").glob("hwmon*/temp1_input"):

@@ -36,6 +36,7 @@ _STEADY = re.compile(r"steady\s+(\S+)")
 
 Judge = Callable[[Qualification], tuple[str, str]]  # -> (the value in words, verdict)
 MISSING = "not measured"
+DETAIL = "demanded by the limits file"  # tells these criteria from those that hold always
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Limit:
 
     def criterion(self, found: Qualification) -> Criterion:
         value, verdict = self.judge(found)
-        return Criterion(self.name, self.text, value, verdict, "demanded by the limits file")
+        return Criterion(self.name, self.text, value, verdict, DETAIL)
 
 
 def read(path: str) -> list[Limit]:
@@ -57,6 +58,12 @@ def read(path: str) -> list[Limit]:
         raise refuse(f"--limits {path}: {getattr(error, 'strerror', None) or error}") from error
     bare = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     return [_parse(text, f"{path}:{number}") for number, text in bare if text]
+
+
+def again(criteria: list[Criterion]) -> list[Limit]:
+    """The limits of an earlier sitting, from what became of them."""
+    return [_parse(item.requirement, "an earlier sitting") for item in criteria
+            if item.detail == DETAIL]
 
 
 def _parse(text: str, where: str) -> Limit:

@@ -45,7 +45,10 @@ def decide(found: Qualification) -> tuple[str, list[str]]:
     if missing:
         return "incomplete", missing
     met = sum(item.verdict == "pass" for item in found.criteria)
-    return "qualified", [f"all steps done, {met} of {met} requirements met"]
+    done = sum(step.state == "done" for step in found.steps)
+    without = len(found.steps) - done
+    return "qualified", [f"{done} steps done, {f'{without} left out, ' if without else ''}"
+                         f"{met} of {met} requirements met"]
 
 
 def complete(found: Qualification) -> bool:
