@@ -192,7 +192,7 @@ def user_target(path: str, *, buffered: bool, writes: bool, destructive: bool,
     status = _status(path)
     _check_use(path, writes, destructive, warn)
     device = block_device(path)
-    size = _size(path)
+    size = size_of(path)
     is_block = stat.S_ISBLK(status.st_mode)
     if size == 0:
         raise refuse(f"{path} is empty", "Name a file or device with data to read.")
@@ -230,12 +230,12 @@ def _status(path: str) -> os.stat_result:
     return status
 
 
-def _size(path: str) -> int:
+def size_of(path: str) -> int:
     try:
         with open(path, "rb", buffering=0) as file:
             return file.seek(0, os.SEEK_END)
     except OSError as error:
-        raise refuse(f"--target {path}: {error.strerror}",
+        raise refuse(f"{path}: {error.strerror}",
                      "Run as a user who may read it, for a device usually root.") from error
 
 

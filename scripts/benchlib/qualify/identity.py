@@ -23,7 +23,7 @@ def identify(path: str, created: bool = False) -> Device:
     mode = _status(path).st_mode
     disk = block_device(path)
     if not stat.S_ISBLK(mode):
-        return _file(path, path, size(path), created)
+        return _file(path, path, targets.size_of(path), created)
     if disk is None:
         raise refuse(f"{path}: the kernel shows no such disk under /sys")
     kind = next((kind for prefix, kind in KINDS if disk.name.startswith(prefix)), "block")
@@ -32,7 +32,7 @@ def identify(path: str, created: bool = False) -> Device:
     return Device(
         path=os.path.realpath(path), kind=kind, created=False, name=disk.node.name,
         medium=_medium(path, disk), model=model, serial=serial, firmware=firmware,
-        size=size(path), logical_block=disk.logical_block_size(),
+        size=targets.size_of(path), logical_block=disk.logical_block_size(),
         physical_block=int(disk.setting("physical_block_size") or 0),
         pci_address=pci.name if pci else "", link=link(pci) if pci else "",
         numa_node=int(read_text(pci / "numa_node") or -1) if pci else -1,
@@ -86,15 +86,6 @@ def gone(device: Device) -> str:
     except (BenchError, OSError, ValueError) as error:
         return str(error)
     return "; ".join(differences(device, now))
-
-
-def size(path: str) -> int:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.seek(0, os.SEEK_END)
-    except OSError as error:
-        raise refuse(f"{path}: {error.strerror}",
-                     "Run as a user who may read it, for a device usually root.") from error
 
 
 def pci_function(disk: BlockDevice) -> Path | None:

@@ -5,49 +5,35 @@ read back, for a report or to resume, only if it fits the schema of model.py.
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import Any
 
-from ..codec import DecodeError, decode, encode
+from ..codec import DecodeError
 from ..errors import refuse
-from ..results import write_text
+from ..results import read_as, write_json
 from .model import (CHECK_VERDICTS, CRITERION_VERDICTS, SCHEMA, STEP_STATES, VERDICTS,
                     Qualification)
 
 FILE = "qualification.json"
-_NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")
 
 
 def write(folder: Path, qualification: Qualification) -> None:
     """Write it, complete or not at all."""
-    text = json.dumps(encode(qualification), indent=1, allow_nan=False)
-    write_text(folder / FILE, _NUMBERS.sub(lambda found: "".join(found[0].split()), text) + "\n")
+    write_json(folder / FILE, qualification)
 
 
 def read(path: Path) -> Qualification:
     """The qualification in a folder or file, checked."""
     file = path / FILE if path.is_dir() else path
+    found = read_as(file, Qualification, SCHEMA)
     try:
-        value = json.loads(file.read_text())
-    except OSError as error:
-        raise refuse(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise refuse(f"{file} is not JSON: {error}") from error
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if schema != SCHEMA:
-        raise refuse(f"{file} has schema {schema!r}, this program reads {SCHEMA!r}",
-                     "Use the version of the project that wrote it.")
-    try:
-        return parse(value)
+        _check(found)
     except DecodeError as error:
         raise refuse(f"{file} does not fit its schema: {error}") from error
+    return found
 
 
-def parse(value: Any) -> Qualification:
-    """From JSON values; DecodeError when anything does not fit."""
-    found = decode(Qualification, value)
+def _check(found: Qualification) -> None:
+    """What types alone do not say."""
     _one_of(found.verdict, VERDICTS, "verdict")
     for i, check in enumerate(found.checks):
         _one_of(check.verdict, CHECK_VERDICTS, f"checks[{i}].verdict")
@@ -64,7 +50,6 @@ def parse(value: Any) -> Qualification:
         for j, steady in enumerate(step.steady):
             if steady.rounds < 1 or steady.first + steady.rounds > len(steady.values):
                 raise DecodeError(f"steps[{i}].steady[{j}]: the window leaves the series")
-    return found
 
 
 def _one_of(word: str, words: tuple[str, ...], where: str) -> None:
