@@ -20,7 +20,7 @@ from ..model import Interval, Skip
 from ..progress import Progress
 from ..report.bars import Bar, bars
 from ..words import block_size, duration
-from .measure import SIDES, Bench, Run, make_root
+from .measure import SIDES, Bench, Run, make_root, version
 
 RUNS = "runs.csv"
 MAX_LOAD = 0.05
@@ -42,14 +42,18 @@ def qemu(options: argparse.Namespace) -> Exit:
     with ExitStack() as stack:
         if target.scratch:
             targets.make_scratch(target, stack, keep=False)
-        stack.enter_context(machine.no_deep_sleep())
+        held = stack.enter_context(machine.no_deep_sleep())
+        record = environment.record(prepare.ROOT, build, cpu, held)
         bench = Bench(target, build, options.bs, cpu, MAX_LOAD)
         try:
             runs = bench.rounds(options.depth, rounds, runtime / 1000, seed, progress)
         finally:
             progress.close()
-    text = _text(target, options.bs, runs, seed, environment.library_version(build, prepare.ROOT))
+    text = _text(target, options.bs, runs, seed, record.libblkio)
     _write(folder, runs, text, _chart(runs, options.bs))
+    lines = [("QEMU", version()), *environment.describe(record)]
+    results.write_text(folder / "environment.txt",
+                       "".join(f"{name:12} {value}\n" for name, value in lines))
     print(text)
     print(f"Chart {folder / 'chart.svg'}, all runs in {folder / RUNS}")
     return Exit.OK
@@ -101,8 +105,8 @@ def _depths(runs: Sequence[Run]) -> list[int]:
 
 def _text(target: targets.Target, size: int, runs: Sequence[Run], seed: int, library: str) -> str:
     rounds = len({run.round for run in runs})
-    lines = [f"{block_size(size)} reads scattered over a {target.size >> 20} MiB file, qemu-img bench on "
-             f"one CPU, {rounds} interleaved rounds, seed {seed}, libblkio {library}",
+    lines = [f"{block_size(size)} reads scattered over a {target.size >> 20} MiB file, qemu-img "
+             f"bench on one CPU, {rounds} interleaved rounds, seed {seed}, libblkio {library}",
              f"{target.label}: time per read, median over the rounds; ratio: median of the "
              "rounds' ratios with its 95% interval.", "",
              f"  {'depth':>5}  {SIDES['native']:>26}  {SIDES['libblkio']:>34}   ratio"]

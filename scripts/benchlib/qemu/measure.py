@@ -51,6 +51,12 @@ def make_root() -> None:
                      "tests/diff/make-root fetches it.")
 
 
+def version() -> str:
+    done = subprocess.run([DIFF / "run-in-root", "qemu-img", "--version"], text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    return (done.stdout.splitlines() or ["unknown"])[0]
+
+
 def image(target: Target, side: str) -> str:
     """The target, as QEMU's --image-opts take it."""
     path = target.path.replace(",", ",,")

@@ -52,10 +52,14 @@ def render(folder: Path, library: str, figures: dict[str, Figure], done: list[Do
     lines += [f"| [{name}](#{name}) | {figures[name].claim} | {_cell(steps)} |"
               for name, steps in shown.items()]
     for name, steps in shown.items():
-        lines += ["", f"## {name}", "", f"{figures[name].title.capitalize()}.", ""]
+        lines += ["", f"## {name}", "", _sentence(figures[name].title), ""]
         for step in steps:
             lines += _section(folder, step)
     return "\n".join(lines) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _head(library: str) -> str:

@@ -1,0 +1,39 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""scripts/bench --vm for real, as short as can be: a virtio-blk device goes from the kernel to VFIO
+and back within a guest, and the comparison of both comes out."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from support import BENCH, build_folder, main
+from benchlib import results
+
+
+class Vm(unittest.TestCase):
+    def test_kernel_and_vfio_on_one_device(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [BENCH, "--vm", "vfio", "--modes", "vfio-block", "--rounds", "2", "--runtime", "0.1",
+                 "--quick", "--seed", "3", "--no-build", "--build-dir", build_folder(),
+                 "--output", folder], capture_output=True, text=True, timeout=500)
+            if done.returncode == 2:
+                self.skipTest(done.stderr.strip())
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            result = results.read(Path(folder, "vfio"))
+            self.assertTrue((Path(folder, "vfio", "chart.svg")).exists())
+        self.assertTrue(result.complete)
+        self.assertEqual([target.name for target in result.targets], ["vda"])
+        self.assertEqual([(s.round, s.contender) for s in result.samples if s.position == 0],
+                         [(0, result.samples[0].contender), (1, result.samples[1].contender)])
+        self.assertEqual({sample.contender for sample in result.samples}, {"native", "vfio-block"})
+        emulated = "TCG" in result.environment.cpu
+        self.assertEqual(any("emulated" in note for note in result.environment.notes), emulated)
+
+
+if __name__ == "__main__":
+    main()
