@@ -2,7 +2,7 @@
 /*
  * In-flight tracking: memory that the server makes, in which it notes what it has taken from the
  * rings, and that we keep for it. A server that returns finds out there what its predecessor had
- * begun, so nothing is done twice and nothing is lost (vhost-user: "Inflight I/O tracking").
+ * begun and not finished, and does that, and no more, again (vhost-user: "Inflight I/O tracking").
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,8 +70,8 @@ void vu_free_inflight(struct vu_dev *d)
 	d->inflight_fd = -1;
 }
 
-/* Whether the server got as far as to mark the descriptor as used. */
-static bool is_marked(const struct virtq *vq, uint16_t pos, bool wrap)
+/* Whether the descriptor waits to be used in this lap: it is neither used nor added anew. */
+static bool is_available(const struct virtq *vq, uint16_t pos, bool wrap)
 {
 	uint16_t flags;
 
@@ -79,7 +79,7 @@ static bool is_marked(const struct virtq *vq, uint16_t pos, bool wrap)
 		return false;
 	flags = le16toh(VIRTQ_LOAD(vq->pdesc[pos].flags));
 	return !!(flags & 1 << VRING_PACKED_DESC_F_AVAIL) == wrap &&
-	       !!(flags & 1 << VRING_PACKED_DESC_F_USED) == wrap;
+	       !!(flags & 1 << VRING_PACKED_DESC_F_USED) != wrap;
 }
 
 static int packed_base(const struct vu_dev *d, const struct virtio_queue *q, uint32_t *base)
@@ -94,7 +94,7 @@ static int packed_base(const struct vu_dev *d, const struct virtio_queue *q, uin
 	one = le16toh(h.used_idx) | !!h.used_wrap_counter << 15;
 	/* It may have died between noting what it was about to do, and doing it. */
 	if (h.used_idx != h.old_used_idx &&
-	    !is_marked(&q->vq, le16toh(h.old_used_idx), h.old_used_wrap_counter))
+	    is_available(&q->vq, le16toh(h.old_used_idx), h.old_used_wrap_counter))
 		one = le16toh(h.old_used_idx) | !!h.old_used_wrap_counter << 15;
 	*base = one | (uint32_t)one << 16;
 	return 0;

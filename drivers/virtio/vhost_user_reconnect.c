@@ -5,9 +5,9 @@
  * queues go on adding requests, and wait for them as for any other.
  *
  * What was in flight: with in-flight tracking the new server finds it on the same rings. Without,
- * each queue makes a new ring and submits again what it has had no answer to; the old server may
- * have done it already, so it may be done twice. That is the same to whoever reads the data, as
- * nobody was told of the first time.
+ * each queue makes a new ring and submits again what it has had no answer to. In both cases the old
+ * server may have done it already, so it may be done twice. That is the same to whoever reads the
+ * data, as nobody was told of the first time.
  *
  * Only a closed connection is overcome so. A server that hangs may still write to memory.
  */

@@ -10,10 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct vu_message {
-	uint32_t request, flags, size;
-	uint8_t payload[512];
-};
+#include "message.h"
 
 struct vu_proxy {
 	uint64_t hidden_features, hidden_protocol;
