@@ -15,10 +15,13 @@ from ..variants import is_native
 from . import output, sides, store, verdict
 from .model import BASELINE, CANDIDATE, GateResult, Side
 from .run import Library, run
+from .selftest import selftest
 
 
 def gate(options: argparse.Namespace) -> Exit:
     check(options)
+    if options.aa or options.self_test:
+        return selftest(options)
     baseline = sides.spec(BASELINE, options.baseline)
     candidate = sides.spec(CANDIDATE, options.candidate)
     if candidate.kind == sides.RESULTS:

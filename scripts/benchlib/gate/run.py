@@ -109,9 +109,3 @@ def _concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outc
                        status)
     code = code if code != Exit.OK else Exit.FAILED
     return Outcome(replace(result, exit_status=int(code)), code)
-
-
-def same_library(library: Library, folders: Sequence[Path]) -> list[Library]:
-    """Both sides from one library, for A/A runs."""
-    return [Library(replace(library.side, name=name), folder)
-            for name, folder in zip((BASELINE, CANDIDATE), folders)]

@@ -7,6 +7,7 @@ process finds on its stack, and where, moves latencies by more than a good gate 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -73,19 +74,23 @@ def library(side: Spec, options: Sequence[str], build: bool) -> tuple[Path, Side
         if build:
             prepare.build_library(folder)
         version = environment.library_version(folder, prepare.ROOT)
-    elif side.kind == SOURCE:
-        folder = WORKSHOP / side.name
-        _build(Path(side.text), folder, options)
-        version = environment.library_version(folder, Path(side.text))
     else:
-        home = WORKSHOP / side.revision[:12]
-        if not (home / "source").is_dir():
-            prepare.say(f"taking {side.text} ({side.revision[:12]}) from git")
-            _unpack(side.revision, home / "source")
-        folder = home / "build"
-        _build(home / "source", folder, options)
-        version = _git("describe", "--always", "--tags", side.revision).stdout.strip()
+        tree = source(side)
+        folder = _build(tree, options)
+        version = environment.library_version(folder, tree) if side.kind == SOURCE else \
+            _git("describe", "--always", "--tags", side.revision).stdout.strip()
     return folder, Side(side.name, side.label(), version or "unknown")
+
+
+def source(side: Spec) -> Path:
+    """The source tree of a side; that of a git revision is unpacked where it is not yet."""
+    if side.kind == SOURCE:
+        return Path(side.text)
+    tree = WORKSHOP / f"{side.revision[:12]}.source"
+    if not tree.is_dir():
+        prepare.say(f"taking {side.text} ({side.revision[:12]}) from git")
+        _unpack(side.revision, tree)
+    return tree
 
 
 def _unpack(revision: str, folder: Path) -> None:
@@ -101,12 +106,22 @@ def _unpack(revision: str, folder: Path) -> None:
         tree.rename(folder)
 
 
-def _build(source: Path, folder: Path, options: Sequence[str]) -> None:
+def _build(tree: Path, options: Sequence[str]) -> Path:
+    """Build a source tree, in a folder of its own for each tree and configuration."""
+    configuration = alike(options)
+    key = hashlib.sha256("\0".join([str(tree.absolute()), *configuration]).encode()).hexdigest()
+    folder = WORKSHOP / f"build-{key[:12]}"
     if not (folder / "build.ninja").exists():
-        prepare.say(f"configuring {folder.name}")
-        prepare.configure(source, folder, [
-            "-Dtests=false", "-Dfio=enabled", f"-Dfio_source={prepare.FIO_SOURCE}", *options])
+        prepare.say(f"configuring the build of {tree.name or 'this tree'}")
+        prepare.configure(tree, folder, configuration)
     prepare.build_library(folder)
+    return folder
+
+
+def alike(options: Sequence[str]) -> list[str]:
+    """The configuration of all that the gate builds."""
+    return ["-Dtests=false", "-Dfio=enabled", f"-Dfio_source={prepare.FIO_SOURCE}",
+            *(f"-D{option}" for option in options)]
 
 
 def stage(folders: Sequence[Path], stack: ExitStack) -> list[Path]:
