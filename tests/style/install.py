@@ -70,6 +70,21 @@ def static(tap: Tap, inst: Installed, folder: Path, compiler: list[str]) -> None
         tap.case("runs static: no driver was dropped", problem_of(run([program])))
 
 
+def tools(tap: Tap, inst: Installed, build: Path) -> None:
+    """The programs with their manual pages and completion, where they are built."""
+    for program in sorted(build.glob("tools/blkio-*")):
+        name = program.name
+        if not program.is_file():
+            continue
+        found = {str(p.relative_to(inst.root)).split("/", 2)[-1] for p in inst.root.rglob(f"{name}*")}
+        wanted = {f"bin/{name}", f"share/man/man1/{name}.1",
+                  f"share/bash-completion/completions/{name}"}
+        tap.case(f"{name} is installed", [f"{w} is not" for w in wanted - found])
+        env = {**os.environ, "LD_LIBRARY_PATH": str(inst.libdir)}
+        installed = next(inst.root.rglob(f"bin/{name}"), program)
+        tap.case(f"{name} runs", problem_of(run([installed, "--version"], env=env)))
+
+
 def main() -> None:
     build = Path(sys.argv[1])
     tap = Tap()
@@ -85,6 +100,7 @@ def main() -> None:
             tap.case("blkio.pc is installed", ["it is not"] if not inst.pc else [])
             tap.finish()
         files(tap, inst)
+        tools(tap, inst, build)
         compiler = ["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
         shared(tap, inst, folder, compiler)
         static(tap, inst, folder, compiler)

@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What users read and type: --help, the manual pages and bash's completion agree, and work."""
+
+import os
+import re
+import unittest
+from pathlib import Path
+
+from support import SOURCE_DIR, BUILD_DIR, ToolTest, main, need_command, run, tool
+
+TOOLS = ("bench", "copy", "info")
+COMPLETION = SOURCE_DIR / "tools/completion/blkio-tools.bash"
+
+
+def page(name: str) -> Path:
+    return SOURCE_DIR / "docs/man" / f"blkio-{name}.1"
+
+
+def options_of_help(text: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^ +-(\w), --([a-z-]+)", text, re.M))
+
+
+def options_of_page(text: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^\.It Fl (\w) (?:Ar \w+ )?, Fl -([a-z-]+)", text, re.M))
+
+
+class Help(ToolTest):
+    def test_help_and_version(self) -> None:
+        for name in TOOLS:
+            text = self.succeeds(name, "--help")
+            self.assertTrue(text.startswith(f"usage: blkio-{name} "))
+            self.assertEqual([line for line in text.splitlines() if len(line) > 96], [])
+            self.assertRegex(self.succeeds(name, "--version"), rf"^blkio-{name} .* \d+\.\d+\.\d+\n$")
+
+    def test_every_option_of_help_is_one(self) -> None:
+        for name in TOOLS:
+            for short, long in options_of_help(self.succeeds(name, "--help")):
+                for option in (f"-{short}", f"--{long}"):
+                    done = run(tool(name), option, "--help")
+                    self.assertNotIn("invalid option", done.stderr)
+                    self.assertNotIn("unrecognized option", done.stderr)
+
+    def test_pages_have_the_options_of_help(self) -> None:
+        for name in TOOLS:
+            of_help = options_of_help(self.succeeds(name, "--help"))
+            self.assertGreaterEqual(len(of_help), 4)
+            self.assertEqual(of_help, options_of_page(page(name).read_text()))
+
+
+class Pages(unittest.TestCase):
+    def test_mandoc_has_no_complaints(self) -> None:
+        need_command("mandoc")
+        for name in TOOLS:
+            done = run("mandoc", "-T", "lint", "-W", "warning", page(name))
+            self.assertEqual(done.stdout + done.stderr, "")
+
+    def test_groff_has_no_complaints(self) -> None:
+        need_command("groff")
+        for name in TOOLS:
+            done = run("groff", "-mandoc", "-ww", "-z", "-Tutf8", page(name))
+            self.assertEqual(done.stderr, "")
+
+
+class Completion(ToolTest):
+    def complete(self, line: str) -> list[str]:
+        """What bash offers at the end of this line."""
+        script = f"""
+            compopt() {{ :; }}  # works only while the user types
+            source {COMPLETION}
+            COMP_LINE=$1 COMP_POINT=${{#1}}
+            _blkio_tool ${{1%% *}} && printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        env = {**os.environ, "PATH": f"{BUILD_DIR / 'tools'}:{os.environ['PATH']}"}
+        done = run("bash", "-c", script, "bash", line, env=env, cwd=self.scratch)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.split()
+
+    def test_options(self) -> None:
+        for name in TOOLS:
+            wanted = {long for _, long in options_of_help(self.succeeds(name, "--help"))}
+            offered = {word.strip("-=") for word in self.complete(f"blkio-{name} --")}
+            self.assertEqual(offered, wanted)
+        self.assertEqual(self.complete("blkio-bench --wait="), ["block", "eventfd", "loop", "poll"])
+        self.assertEqual(self.complete("blkio-bench --rw=randw"), ["randwrite"])
+
+    def test_drivers_and_properties(self) -> None:
+        self.assertEqual(self.complete("blkio-info io_u"), ["io_uring:"])
+        self.assertEqual(self.complete("blkio-info nul"), ["null"])
+        self.assertEqual(self.complete("blkio-copy io_uring:pat"), ["path="])
+        self.assertEqual(self.complete("blkio-copy io_uring:dir"), ["direct="])
+        self.assertEqual(self.complete("blkio-copy x io_uring:direct=t"), ["true"])
+        self.assertNotIn("capacity=", self.complete("blkio-info io_uring:"))
+
+    def test_paths(self) -> None:
+        self.file("disk.img")
+        self.assertEqual(self.complete("blkio-info io_uring:path=di"), ["disk.img"])
+        self.assertEqual(self.complete("blkio-info ./di"), ["./disk.img"])
+        self.assertEqual(self.complete("blkio-info di"), ["./disk.img"])
+
+    def test_after_a_comma(self) -> None:
+        """bash replaces what is behind the last equals sign, so that has to come with it."""
+        self.assertEqual(self.complete("blkio-info io_uring:path=a,dir"), ["a,direct="])
+        self.assertEqual(self.complete("blkio-info io_uring:direct=true,pa"), ["true,path="])
+
+
+if __name__ == "__main__":
+    main()
