@@ -28,7 +28,8 @@ def cases(result: Result) -> list[Case]:
 
     def place(case: Case) -> list[int]:
         values = (case.target, case.rw, case.block_size, case.depth, case.numjobs)
-        return [axis.index(value) for axis, value in zip(axes, values)]
+        return [axis.index(value) if value in axis else len(axis)  # a file may hold anything
+                for axis, value in zip(axes, values)]
 
     return sorted({summary.case for summary in result.summaries}, key=place)
 

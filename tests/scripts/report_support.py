@@ -8,11 +8,13 @@ from typing import Any
 
 from support import sample
 from benchlib import model, stats
+from benchlib.gate import model as gate, verdict as gate_verdict
 from benchlib.model import Case, Histogram
 from benchlib.qualify import cells, model as qualify
 from benchlib.qualify.steady import MOST_ROUNDS
 
-HOSTILE = "<script>alert(1)</script>\"'&--><img src=http://evil.example/x onerror=a>|`*_${7*7}{{7*7}}"
+HOSTILE = ("<script>alert(1)</script>\"'&--><img src=http://evil.example/x onerror=a>|`*_${7*7}"
+           "{{7*7}}")
 ENVIRONMENT = model.Environment(
     fio="fio-3.33", libblkio="1.5.0", libblkio_build="release", kernel="Linux 6.1 x86_64",
     distribution="Debian", cpu="A CPU", cpus=4, threads_per_core=1, numa_nodes=1, virtualised="no",
@@ -37,7 +39,7 @@ def comparison(rounds: int = 8, depths: tuple[int, ...] = (1, 32),
         for case in (Case("page-cache", "randread", size, depth, 1) for size in sizes
                      for depth in depths):
             for name, share in (("native", 1.0), ("block", speed), ("loop", 1.4)):
-                mean = 1000.0 * case.depth ** 0.8 * share * source.uniform(0.98, 1.02)
+                mean = 1000.0 * case.depth ** 0.8 * share * source.uniform(0.995, 1.005)
                 latency = histogram(source, mean)
                 samples.append(sample(
                     case=case, contender=name, round=number, mean=mean, latency=latency,
@@ -53,7 +55,7 @@ def comparison(rounds: int = 8, depths: tuple[int, ...] = (1, 32),
         "targets": [model.TargetInfo("page-cache", "page cache", "page-cache", False, 1 << 20,
                                      "ext4", "", {"io_poll": "0"})],
         "contenders": [
-            model.ContenderInfo("native", "fio's io_uring", "", "", "fio-3.33", ["--x"], ["CQSIZE"]),
+            model.ContenderInfo("native", "fio's io_uring", "", "", "fio-3.33", ["--x"], ["CQ"]),
             model.ContenderInfo("block", "libblkio, blocking", "native", "1.5", "fio-3.33", ["--y"],
                                 None),
             model.ContenderInfo("loop", "libblkio, busy loop", "native", "1.5", "fio-3.33", ["--z"],
@@ -110,8 +112,8 @@ class _Measuring:
             points, work, track, f"{track} of the first workload", MOST_ROUNDS))]
         return qualify.Step(
             name=kind, kind=kind, title=f"{title}: as it goes", purpose="to know", destructive=True,
-            estimate_seconds=1.0, most_seconds=2.0, estimate_written=0, state="done", seconds=rounds * 1.2,
-            points=points, steady=steady,
+            estimate_seconds=1.0, most_seconds=2.0, estimate_written=0, state="done",
+            seconds=rounds * 1.2, points=points, steady=steady,
             cells=cells.cells(points, latencies, steady[0].first if steady else 0))
 
 
@@ -141,8 +143,8 @@ def qualification(**changes: Any) -> qualify.Qualification:
                                                  for depth in (1, 32)], 5),
         run.step("saturation", "Writing without a pause", [work("randwrite", 4096, 32)], 30,
                  settles=12),
-        qualify.Step("trim", "trim", "Trim: throw away", "to know", True, 1.0, 2.0, 0, state="skipped",
-                     reason="the device cannot trim"),
+        qualify.Step("trim", "trim", "Trim: throw away", "to know", True, 1.0, 2.0, 0,
+                     state="skipped", reason="the device cannot trim"),
         qualify.Step("drivers", "drivers", "Drivers: every way", "to know", False, 1.0, 2.0, 0,
                      state="done", drivers=[
                          _driver("native", "fio's io_uring", 1e5, None),
@@ -166,10 +168,44 @@ def qualification(**changes: Any) -> qualify.Qualification:
         "checks": [qualify.Check("scheduler", "I/O scheduler", "none", "ok", False,
                                  "a scheduler adds latency", ""),
                    qualify.Check("governor", "CPU governor", "powersave", "refuse", True,
-                                 "clock changes add noise", "cpupower frequency-set -g performance")],
+                                 "clock changes add noise", "set it to performance")],
         "caveats": ["the link is slower than the device could"], "steps": steps,
         "criteria": [qualify.Criterion("integrity", "all data read back as written", "32 MiB",
                                        "pass", ""),
                      qualify.Criterion("latency", "latency 4k randread p99 <= 200us", "160 µs",
                                        "pass", "demanded by the limits file")]}
     return qualify.Qualification(**{**fields, **changes})
+
+
+# ---- Gate ------------------------------------------------------------------------------------
+
+
+def gated(shift: float = 1.0) -> gate.GateResult:
+    """A gate whose candidate takes `shift` of the baseline's time."""
+    source = random.Random(5)
+    limits = gate.Limits(effect=0.02, alpha=0.05, instructions=0.01, system_calls=0.05)
+    samples, findings = [], []
+    for case in (Case("page-cache", "randread", 512, depth, 1) for depth in (1, 32)):
+        for number in range(10):
+            for side, share in ((gate.BASELINE, 1.0), (gate.CANDIDATE, shift)):
+                mean = 1000.0 * case.depth * share * source.uniform(0.99, 1.01)
+                samples.append(sample(case=case, contender=f"block@{side}", round=number,
+                                      mean=mean, latency=histogram(source, mean)))
+        interval = model.Interval(shift, shift * 0.995, shift * 1.005, 0.95, 10)
+        p = 0.002 if shift != 1 else 0.7
+        findings.append(gate.Finding(
+            case=case, mode="block", metric="typical", paired=True, samples=10, baseline=1000.0,
+            candidate=1000.0 * shift, ratio=interval, shift=interval, p=p, p_holm=p,
+            p_mann_whitney=p, verdict=gate_verdict.of_shift(interval, p, 0.002, limits)))
+    base = comparison()
+    word = gate_verdict.worst(finding.verdict for finding in findings)
+    if word == gate_verdict.PASS and shift < 1:
+        word = gate_verdict.IMPROVED
+    return gate.GateResult(
+        schema=gate.SCHEMA, complete=True, started="2026-01-01T00:00:00+00:00", seconds=60.0,
+        verdict=word, exit_status=0, tolerated=[], limits=limits, settings=base.settings,
+        sides=[gate.Side(gate.BASELINE, "v1", "1.5.0"),
+               gate.Side(gate.CANDIDATE, "build", "1.5.1")],
+        environment=ENVIRONMENT, targets=base.targets, other_load=0.01, findings=findings,
+        counts=[gate.Count(findings[0].case, "block", "instructions", 640.0, 641.0, True, "pass")],
+        notes=[], samples=samples)

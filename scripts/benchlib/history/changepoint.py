@@ -4,11 +4,11 @@ halves.
 
 The statistic of a place is Mann and Whitney's, standardised; that of the series is the largest over
 all places that leave LEAST values on both sides (Pettitt 1979, with the weights that give places
-near the ends a fair chance). Its chance comes from permutations: under "nothing changed" every order
-of the values is as likely, whatever their distribution, so outliers and skew raise no alarm. The
-permutations end early when the matter is clear (Besag and Clifford 1991). Halves are searched in
-turn (binary segmentation, Vostrikova 1981), then each change found is tested once more between its
-neighbours.
+near the ends a fair chance). Its chance comes from permutations: under "nothing changed" every
+order of the values is as likely, whatever their distribution, so outliers and skew raise no alarm.
+The permutations end early when the matter is clear (Besag and Clifford 1991). Halves are searched
+in turn (binary segmentation, Vostrikova 1981), then each change found is tested once more between
+its neighbours.
 
 A change must be significant and large enough: slow drift of a machine is always "significant"
 sooner or later. With ALPHA one series in a hundred without any change raises a false alarm; trends

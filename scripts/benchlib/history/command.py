@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from .. import prepare, results
+from .. import kinds, prepare
 from ..errors import Exit, refuse
 from ..progress import Progress
-from ..qualify import store as qualify_store
 from . import figures, machine, options as history_options
 from .figures import METRICS
 from .store import Entry, History, opened
@@ -34,7 +33,7 @@ def _add(store: History, options: argparse.Namespace) -> Exit:
     progress.start()
     read = []
     for name in options.results:  # all are read before one is kept
-        file = _result_file(Path(name))
+        file = kinds.locate(Path(name))
         found = figures.measured(file)
         if not found.complete and not options.partial:
             raise refuse(f"{file} is the result of an interrupted run",
@@ -48,12 +47,6 @@ def _add(store: History, options: argparse.Namespace) -> Exit:
         entry = store.add(found, file.read_bytes(), options.label)
         print(f"{file}: {'is there already' if entry is None else f'entry {entry}'}")
     return Exit.OK
-
-
-def _result_file(path: Path) -> Path:
-    found = [path / name for name in (results.RESULT, qualify_store.FILE)
-             if (path / name).exists()] if path.is_dir() else []
-    return found[0] if found else path
 
 
 def _list(store: History, options: argparse.Namespace) -> Exit:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Sequence
 
-from .. import results, stats, table
+from .. import kinds, results, stats, table
 from ..errors import refuse
 from ..model import Environment, Result, Summary
 from ..qualify import store as qualify_store
@@ -46,27 +45,14 @@ class Measured:
 
 
 def measured(file: Path) -> Measured:
-    """The figures of a result's file or folder, whatever kind it is."""
-    if file.is_dir():
-        names = [results.RESULT, qualify_store.FILE]
-        found = [file / name for name in names if (file / name).exists()]
-        if not found:
-            raise refuse(f"{file} holds no result (none of {', '.join(names)})",
-                         "Name a folder that scripts/bench wrote.")
-        file = found[0]
-    if _schema(file).startswith("libblkio-qualification/"):
+    """The figures of a result's file, whatever kind it is."""
+    kind = kinds.kind(file)
+    if kind == kinds.QUALIFY:
         return _of_qualification(qualify_store.read(file))
-    return _of_comparison(results.read(file))
-
-
-def _schema(file: Path) -> str:
-    try:
-        value: Any = json.loads(file.read_bytes())
-    except OSError as error:
-        raise refuse(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise refuse(f"{file} is not JSON: {error}") from error
-    return str(value.get("schema", "")) if isinstance(value, dict) else ""
+    if kind == kinds.COMPARE:
+        return _of_comparison(results.read(file))
+    raise refuse(f"{file} is a gate's: it compares two builds and is no point of a trend",
+                 "Keep results of compare and qualify.")
 
 
 # ---- Comparisons -----------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Which machine a result is from, by what it is made of, and what else belongs to its circumstances.
+"""Which machine a result is from, by what it is made of, and what else may explain its figures.
 
 Two machines of the same make have the same fingerprint: their figures compare. What may change on
 one machine (kernel, fio, governor) is not part of it, but told wherever figures change.

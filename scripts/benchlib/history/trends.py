@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Each series of a history as a trend: its levels, when they changed, and what else changed then."""
+"""Each series of a history as a trend: its levels, when they changed, what else changed then."""
 
 from __future__ import annotations
 

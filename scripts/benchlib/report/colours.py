@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Colours, markers and dashes of every chart: those of Okabe and Ito, safe for colour-blind readers.
+"""Colours, markers and dashes of every chart: those of Okabe and Ito, for colour-blind readers.
 
 A chart names a colour by its role ("ink", "series-1"); pages in dark mode replace the value of the
 role. Nothing is told by colour alone: each series has a marker and a dash of its own as well.

@@ -12,15 +12,13 @@ import numpy as np
 from ..model import Case, Summary
 from ..stats import SAME_WITHIN
 from ..words import block_size, duration, workload
-from . import bars, curves, heatmap, tails
+from . import bars, curves, heatmap, panels, tails
 from .compare_view import View
 from .page import Figure, Panel
 from .scale import change
 from .svg import Svg
 
-MOST_PANELS = 12  # more are not looked at; the tables have all
 FEWEST_DEPTHS = 3  # two points make no curve
-FEWEST_ROUNDS = 3
 
 
 def overview(view: View) -> Figure | None:
@@ -48,8 +46,8 @@ def overview(view: View) -> Figure | None:
 
 def means(view: View) -> Figure | None:
     """Bars of mean latency, one panel per case."""
-    panels = [panel for case in view.cases[:MOST_PANELS] if (panel := _mean_panel(view, case))]
-    if not panels:
+    found = [panel for case in view.cases[:panels.MOST] if (panel := _mean_panel(view, case))]
+    if not found:
         return None
     proven = [(row.ratio.median, row) for row in view.result.summaries
               if row.ratio and row.verdict == "faster"]
@@ -60,7 +58,7 @@ def means(view: View) -> Figure | None:
                  f"{duration(top.mean)}, {change(ratio)}")
     return Figure(title, "Bars start at zero: lengths compare. Whiskers: 95 % interval of the "
                   "median over the rounds. Bold: proven faster than the reference. A torn bar goes "
-                  "on beyond the panel." + _more(view), panels)
+                  "on beyond the panel." + panels.more(len(view.cases)), found)
 
 
 def _mean_panel(view: View, case: Case) -> Panel | None:
@@ -85,64 +83,46 @@ def _bar(view: View, case: Case, row: Summary) -> bars.Bar:
 
 def ladders(view: View) -> Figure | None:
     """Percentile ladders, one panel per case."""
-    panels, used, winners = [], set(), Counter[str]()
-    for case in view.cases[:MOST_PANELS]:
+    found, used, winners = [], set(), Counter[str]()
+    for case in view.cases[:panels.MOST]:
         rows = view.rows(case)
-        series = [curves.Series(view.keys[row.contender], tails.ladder_points(
-            view.histogram(case, row.contender))) for row in rows]
-        if not any(item.points for item in series):
-            continue
-        used |= {row.contender for row in rows}
-        winners[view.labels[min(rows, key=lambda row: row.p99).contender]] += 1
-        alt = f"Latency at each percentile, {view.title(case)}. " + "; ".join(
-            f"{view.labels[row.contender]}: p50 {duration(row.p50)}, p99 {duration(row.p99)}"
-            for row in rows) + "."
-        panels.append(Panel(view.title(case), _curve(curves.ladder, series, alt)))
-    if not panels:
+        panel = panels.ladder(view.title(case), [
+            (view.keys[row.contender], view.histogram(case, row.contender)) for row in rows])
+        if panel:
+            found.append(panel)
+            used |= {row.contender for row in rows}
+            winners[view.labels[min(rows, key=lambda row: row.p99).contender]] += 1
+    if not found:
         return None
     name, cases = winners.most_common(1)[0]
-    title = (f"{name} has the lowest 99th percentile in {cases} of {len(panels)} cases"
-             if len(panels) > 1 else f"{name} has the lowest 99th percentile")
+    title = f"{name} has the lowest 99th percentile" + (
+        f" in {cases} of {len(found)} cases" if len(found) > 1 else "")
     return Figure(title, "A point at 99 says: 99 % of all I/Os took no longer than this. Further "
                   "right are the rarer, slower ones; lower is better. A line ends where fewer than "
-                  f"{tails.ENOUGH} I/Os are left to tell.{_more(view)}", panels,
+                  f"{tails.ENOUGH} I/Os are left to tell.{panels.more(len(view.cases))}", found,
                   view.legend(list(used)))
 
 
 def rounds(view: View) -> Figure | None:
     """Every round's mean latency, in the order of time."""
-    panels, used, spreads = [], set(), []
-    for case in view.cases[:MOST_PANELS]:
-        series = []
-        for row in view.rows(case):
-            samples = view.samples(case, row.contender)
-            if len(samples) < FEWEST_ROUNDS:
-                continue
-            used.add(row.contender)
-            spreads.append(_spread([sample.mean for sample in samples]))
-            series.append(curves.Series(
-                view.keys[row.contender], [(sample.round + 1, sample.mean) for sample in samples],
-                hollow=[not sample.calm for sample in samples]))
-        if series:
-            alt = f"Mean latency in each round, {view.title(case)}."
-            panels.append(Panel(view.title(case), _curve(curves.over_rounds, series, alt)))
-    if not panels:
+    found, used, spreads = [], set(), []
+    for case in view.cases[:panels.MOST]:
+        sides = [(row.contender, view.samples(case, row.contender)) for row in view.rows(case)]
+        panel = panels.rounds(view.title(case), [(view.keys[name], samples)
+                                                 for name, samples in sides])
+        if panel:
+            found.append(panel)
+            used |= {name for name, _ in sides}
+            spreads += [panels.spread(samples) for _, samples in sides if samples]
+    if not found:
         return None
     typical = float(np.median(spreads))
     return Figure(f"Half of a mode's rounds typically lie within {typical:.0%} of each other: what "
                   "is slow for all in a round cancels out".replace("%", " %"),
                   "Each point is one fio process. Modes of the same round ran directly after each "
                   "other and are compared with each other only. Hollow points: other programs "
-                  f"disturbed the round.{_more(view)}", panels, view.legend(list(used)))
-
-
-def _spread(values: Sequence[float]) -> float:
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return float((high - low) / middle)
-
-
-def _curve(chart: object, series: list[curves.Series], alt: str):  # type: ignore[no-untyped-def]
-    return lambda width, legend: chart(width, series, alt, legend=legend)  # type: ignore[operator]
+                  f"disturbed the round.{panels.more(len(view.cases))}", found,
+                  view.legend(list(used)))
 
 
 # ---- Over the matrix -------------------------------------------------------------------------
@@ -150,12 +130,12 @@ def _curve(chart: object, series: list[curves.Series], alt: str):  # type: ignor
 
 def depths(view: View) -> list[Figure]:
     """Latency against IOPS, where there are enough depths for a curve."""
-    panels, used = [], set()
+    found, used = [], set()
     groups: dict[tuple[str, str, int, int], list[Case]] = {}
     for case in view.cases:
         groups.setdefault((case.target, case.rw, case.block_size, case.numjobs), []).append(case)
     most = ("", 0.0)
-    for group in list(groups.values())[:MOST_PANELS]:
+    for group in list(groups.values())[:panels.MOST]:
         if len({case.depth for case in group}) < FEWEST_DEPTHS:
             continue
         series = _depth_series(view, sorted(group, key=lambda case: case.depth))
@@ -168,13 +148,13 @@ def depths(view: View) -> list[Figure]:
             f", {first.numjobs} jobs" if first.numjobs > 1 else "")
         alt = (f"Mean latency against I/Os per second at {len(group)} queue depths, {title}. The "
                f"most, {peak / 1000:.0f} thousand per second, has {view.labels[name]}.")
-        panels.append(Panel(title, _curve(curves.depth_curve, list(series.values()), alt)))
-    if not panels:
+        found.append(panels.curve(title, curves.depth_curve, list(series.values()), alt))
+    if not found:
         return []
     return [Figure(f"{most[0]} reaches the most I/Os per second: {most[1] / 1000:.0f} thousand",
                    "Along a line the queue gets deeper (the numbers). Right is more throughput, up "
                    "is more latency: good is right and low. Where a line turns upward, more depth "
-                   "only adds waiting.", panels, view.legend(list(used)))]
+                   "only adds waiting.", found, view.legend(list(used)))]
 
 
 def _depth_series(view: View, group: Sequence[Case]) -> dict[str, curves.Series]:
@@ -198,8 +178,8 @@ def maps(view: View) -> list[Figure]:
             if row.ratio:
                 groups.setdefault((case.target, case.rw, case.numjobs, row.contender),
                                   []).append(row)
-    panels = []
-    for (target, rw, _, contender), rows in list(groups.items())[:MOST_PANELS]:
+    found = []
+    for (target, rw, _, contender), rows in list(groups.items())[:panels.MOST]:
         sizes = sorted({row.case.block_size for row in rows})
         counts = sorted({row.case.depth for row in rows})
         if len(sizes) < 2 or len(counts) < 2:
@@ -211,18 +191,12 @@ def maps(view: View) -> list[Figure]:
             diverging=True)
         title = f"{view.labels[contender]}, {target}, {workload(rw)}"
         alt = f"Mean latency relative to the reference over block size and queue depth: {title}."
-        panels.append(Panel(title, lambda width, _legend, grid=grid, alt=alt:  # type: ignore[misc]
+        found.append(Panel(title, lambda width, _legend, grid=grid, alt=alt:  # type: ignore[misc]
                             heatmap.heatmap(width, grid, alt)))
-    if not panels:
+    if not found:
         return []
     every = [row for rows in groups.values() for row in rows if row.ratio]
     less = sum(row.ratio.median < 1 for row in every if row.ratio)
     return [Figure(f"In {less} of {len(every)} cells of the matrix the latency is below the "
                    "reference", "Each cell: the difference in mean latency. Blue and minus: less "
-                   "than the reference; orange and plus: more.", panels)]
-
-
-def _more(view: View) -> str:
-    left = len(view.cases) - MOST_PANELS
-    return f" Shown are the first {MOST_PANELS} cases; the tables have {left} more." \
-        if left > 0 else ""
+                   "than the reference; orange and plus: more.", found)]

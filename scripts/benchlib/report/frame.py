@@ -57,12 +57,11 @@ class Frame:
         top = LINE * len(rows) + LINE + 6
         self.svg = Svg(width, height, alt)
         _legend(self.svg, rows)
-        trial = y.make(height, 0, max(3, int((height - top) / 36)))
-        wanted = [y.words(tick) for tick in trial.ticks()]
-        left = max((text_width(word, SMALL) for word in wanted), default=20) + GAP
-        self.left, self.right = left, width - 14
         self.top, self.bottom = top, height - LINE * 2 - 4
         self.y = y.make(self.bottom, self.top, max(3, int((self.bottom - self.top) / 36)))
+        wanted = [y.words(tick) for tick in self.y.ticks()]
+        left = max((text_width(word, SMALL) for word in wanted), default=20) + GAP
+        self.left, self.right = left, width - 14
         self.x = x.make(self.left, self.right, max(3, int((self.right - self.left) / 64)))
         self._y_axis(y)
         self._x_axis(x)

@@ -36,7 +36,8 @@ def render(page: Page, printed: bool = False) -> str:
     if printed:  # WeasyPrint knows variables, but not in all places
         style = _VARIABLE.sub(lambda found: colours.ROLES[found[1]][0], style)
     return environment.get_template("page.html").render(
-        page=page, style=Markup(style), signs=SIGNS, printed=printed, kind=lambda b: type(b).__name__)
+        page=page, style=Markup(style), signs=SIGNS, printed=printed,
+        kind=lambda block: type(block).__name__)
 
 
 def drawings(figure: Figure, printed: bool = False) -> list[tuple[str, Markup]]:

@@ -101,7 +101,7 @@ def _word(count: Counter[str], cases: int, complete: bool) -> tuple[str, str]:
         return ("mixed", CAUTION) if count["faster"] else ("slower", BAD)
     if count["faster"]:
         return "faster", GOOD
-    return ("no difference", NEUTRAL) if count["same"] == cases else ("no clear difference", NEUTRAL)
+    return "no difference" if count["same"] == cases else "no clear difference", NEUTRAL
 
 
 def _sentence(view: View, best: Sequence[Summary], count: Counter[str]) -> str:

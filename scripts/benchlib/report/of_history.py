@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from ..history.changepoint import Change
+from ..history.changepoint import LEAST, Change
 from ..history.figures import METRICS
 from ..history.trends import Trend
 from . import curves
@@ -45,23 +45,19 @@ def chapter(trends: Sequence[Trend], machine: str, min_effect: float) -> Chapter
 
 def _verdict(trends: Sequence[Trend], min_effect: float) -> Verdict:
     last = [(trend, trend.changes[-1]) for trend in trends if trend.changes]
-    worse = [(trend, change) for trend, change in last if trend.worse(change)]
-    least = f"{min_effect:.0%}".replace("%", " %")
-    if worse:
-        trend, change = max(worse, key=lambda pair: abs(pair[1].ratio - 1))
-        return Verdict(BAD, "worse", f"{len(worse)} of {len(trends)} series got worse at their last "
-                       f"change, most of all {trend.series}: {in_words(change.ratio)} since "
-                       f"{_since(trend, change)}.")
-    if last:
-        trend, change = max(last, key=lambda pair: abs(pair[1].ratio - 1))
-        return Verdict(GOOD, "better", f"{len(last)} of {len(trends)} series got better at their "
-                       f"last change, most of all {trend.series}: {in_words(change.ratio)} since "
-                       f"{_since(trend, change)}.")
+    worse = [pair for pair in last if pair[0].worse(pair[1])]
+    for found, word, mood in ((worse, "worse", BAD), (last, "better", GOOD)):
+        if found:
+            trend, change = max(found, key=lambda pair: abs(pair[1].ratio - 1))
+            return Verdict(mood, word, f"{len(found)} of {len(trends)} series got {word} at their "
+                           f"last change, most of all {trend.series}: {in_words(change.ratio)} "
+                           f"since {_since(trend, change)}.")
     longest = max(len(trend.figures) for trend in trends)
-    if longest < 6:
-        return Verdict(CAUTION, "too short", f"With at most {longest} entries in a series no change "
-                       "can be told; it takes six or more.")
-    return Verdict(NEUTRAL, "steady", f"No series changed by {least} or more.")
+    if longest < 2 * LEAST:
+        return Verdict(CAUTION, "too short", f"With at most {longest} entries in a series no "
+                       f"change can be told; it takes {2 * LEAST} or more.")
+    return Verdict(NEUTRAL, "steady",
+                   f"No series changed by {min_effect:.0%} or more.".replace("%", " %"))
 
 
 def _since(trend: Trend, change: Change) -> str:
@@ -78,7 +74,7 @@ def _changes(trends: Sequence[Trend]) -> Table:
             rows.append([Cell(trend.series),
                          Cell(in_words(change.ratio), BAD if worse else GOOD),
                          Cell(_since(trend, change)), Cell(f"{change.p:.2g}"),
-                         Cell("; ".join(trend.circumstances(change)) or "nothing that was recorded")])
+                         Cell("; ".join(trend.circumstances(change)) or "nothing recorded")])
     return Table("Every change found", ["Series", "change", "since", "chance", "with it changed"],
                  rows, words=3, wordy_end=True)
 
@@ -114,5 +110,5 @@ def _draw(width: float, trend: Trend) -> Svg:
     axis = curves.near_axis(TITLES[trend.metric], ends, words)
     said = "; ".join(f"{in_words(change.ratio)} since {_since(trend, change)}"
                      for change in trend.changes) or "no change of level"
-    return curves.trend(width, [series], f"{trend.series} over {len(trend.values)} results: {said}.",
-                        axis, marks)
+    alt = f"{trend.series} over {len(trend.values)} results: {said}."
+    return curves.trend(width, [series], alt, axis, marks)

@@ -20,9 +20,9 @@ MOODS = {"qualified": GOOD, "not-qualified": BAD, "incomplete": CAUTION, "refuse
          "pass": GOOD, "fail": BAD, "ok": GOOD, "warn": CAUTION, "refuse": BAD, "unknown": CAUTION,
          "done": GOOD, "partial": CAUTION, "failed": BAD, "running": CAUTION}
 METHOD = [
-    "Steady state as SNIA's Performance Test Specification defines it: over five rounds the figures "
-    "lie within 20 % of their mean, and the line fitted through them drifts by at most 10 % of it. "
-    "Figures are those of these rounds.",
+    "Steady state as SNIA's Performance Test Specification defines it: over five rounds the "
+    "figures lie within 20 % of their mean, and the line fitted through them drifts by at most "
+    "10 % of it. Figures are those of these rounds.",
     "Percentiles come from merged histograms, and only where at least ten I/Os were slower.",
     "Latency is submission to completion (fio's lat).",
     "What reads comes after what fills: a device that was never written answers from its tables.",
@@ -92,7 +92,8 @@ def _facts(found: Qualification) -> list[Fact]:
 
 
 def _criteria(found: Qualification) -> Table:
-    return Table("What is demanded, and how it was met", ["Requirement", "value", "verdict", "detail"],
+    return Table("What is demanded, and how it was met",
+                 ["Requirement", "value", "verdict", "detail"],
                  [[Cell(item.requirement), Cell(item.value),
                    Cell(item.verdict, MOODS[item.verdict]), Cell(item.detail)]
                   for item in found.criteria], words=4)

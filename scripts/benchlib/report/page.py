@@ -127,7 +127,8 @@ def present(*sections: Section | None) -> list[Section]:
 
 
 def _empty(block: Block) -> bool:
-    contents: dict[type, Callable[[], int]] = {
-        Figure: lambda: len(block.panels), Table: lambda: len(block.rows),  # type: ignore[union-attr]
-        Facts: lambda: len(block.items), Notes: lambda: len(block.lines)}  # type: ignore[union-attr]
-    return contents[type(block)]() == 0
+    if isinstance(block, Figure):
+        return not block.panels
+    if isinstance(block, Table):
+        return not block.rows
+    return not (block.items if isinstance(block, Facts) else block.lines)

@@ -144,7 +144,7 @@ def _bars(steps: Sequence[Step], value: Callable[[Cell], float], words: Callable
         if not step.cells:
             continue
         all_cells += step.cells
-        rows = [bars.Bar(work_name(cell.workload), _direction(cell).role, value(cell), value(cell), value(cell),
+        rows = [bars.Bar(work_name(cell.workload), _direction(cell).role, *[value(cell)] * 3,
                          words(value(cell))) for cell in step.cells]
         alt = f"{step.title}. " + "; ".join(f"{row.name}: {row.words}" for row in rows) + "."
         panels.append(_panel(_short(step.title), lambda width, rows=rows, alt=alt:
@@ -155,8 +155,8 @@ def _bars(steps: Sequence[Step], value: Callable[[Cell], float], words: Callable
     best = pick(all_cells, key=value)
     word = "The quickest are" if unit == "latency" else "The most is reached by"
     return [Figure(f"{word} {work_name(best.workload)}: {words(value(best))}",
-                   f"{unit[0].upper()}{unit[1:]}; bars start at zero. Blue: reads, orange: writes and "
-                   "trims, green: both.", panels)]
+                   f"{unit[0].upper()}{unit[1:]}; bars start at zero. Blue: reads, orange: writes "
+                   "and trims, green: both.", panels)]
 
 
 def work_name(work: Workload) -> str:

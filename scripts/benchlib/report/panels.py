@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Panels that comparisons and gates have in common: runs of several sides of one case."""
+
+from __future__ import annotations
+
+from typing import Callable, Sequence
+
+import numpy as np
+
+from ..model import Histogram, Sample
+from ..stats import percentile
+from ..words import duration
+from . import curves, tails
+from .frame import Key
+from .page import Panel
+from .svg import Svg
+
+MOST = 12  # in one figure; more are not looked at, and the tables have all
+FEWEST_ROUNDS = 3
+
+
+def ladder(title: str, sides: Sequence[tuple[Key, Histogram]]) -> Panel | None:
+    """Percentile ladders, one line per side."""
+    series = [curves.Series(key, points) for key, latency in sides
+              if (points := tails.ladder_points(latency))]
+    if not series:
+        return None
+    said = "; ".join(f"{key.name}: p50 {duration(percentile(latency, 50))}, "
+                     f"p99 {duration(percentile(latency, 99))}"
+                     for key, latency in sides if latency.counts)
+    return curve(title, curves.ladder, series, f"Latency at each percentile, {title}. {said}.")
+
+
+def rounds(title: str, sides: Sequence[tuple[Key, Sequence[Sample]]]) -> Panel | None:
+    """Each round's mean latency, one line per side; disturbed rounds are hollow."""
+    series = [curves.Series(key, [(sample.round + 1, sample.mean) for sample in samples],
+                            hollow=[not sample.calm for sample in samples])
+              for key, samples in sides if len(samples) >= FEWEST_ROUNDS]
+    if not series:
+        return None
+    return curve(title, curves.over_rounds, series, f"Mean latency in each round, {title}.")
+
+
+def spread(samples: Sequence[Sample]) -> float:
+    """How far apart the middle half of the rounds lies, relative to the median."""
+    low, middle, high = np.percentile([sample.mean for sample in samples], (25, 50, 75))
+    return float((high - low) / middle)
+
+
+def curve(title: str, chart: Callable[..., Svg], series: Sequence[curves.Series],
+          alt: str) -> Panel:
+    return Panel(title, lambda width, legend: chart(width, series, alt, legend=legend))
+
+
+def more(cases: int) -> str:
+    """What a caption says when there are more cases than panels."""
+    return f" Shown are the first {MOST} cases; the tables have {cases - MOST} more." \
+        if cases > MOST else ""
