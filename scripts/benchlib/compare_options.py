@@ -13,7 +13,7 @@ compares drivers, wait modes, builds of the library and versions of fio; or stor
 
 Without options it sets up and builds what is missing, then measures 512-byte random reads on one
 CPU at queue depths 1 and 32, on three scratch files that it removes afterwards: one in the page
-cache, one on tmpfs with O_DIRECT, one on disk with O_DIRECT. It takes about five minutes. The
+cache, one on tmpfs with O_DIRECT, one on disk with O_DIRECT. It takes about six minutes. The
 table and the verdict are printed; everything, with a chart, goes to a folder under results/.
 """
 
