@@ -173,6 +173,54 @@ static void numbers_that_are_no_descriptors(struct device *d)
 	blkio_destroy(&b);
 }
 
+static bool has_property(const char *driver, const char *name)
+{
+	struct blkio_property_info info;
+
+	for (int i = 0; !blkio_get_property_info(driver, i, &info, sizeof(info)); i++) {
+		if (!strcmp(info.name, name))
+			return true;
+	}
+	return false;
+}
+
+static void keeps_fd(const char *driver, int fd)
+{
+	int flags = (int)SYS(fcntl(fd, F_GETFL));
+	struct blkio *b;
+
+	printf("%s\n", driver);
+	CHECK_OK(blkio_create(driver, &b));
+	CHECK_OK(blkio_set_int(b, "fd", fd));
+	CHECK_OK(blkio_set_bool(b, "auto-read-only", true)); /* tries twice */
+	CHECK(blkio_connect(b) < 0);
+	CHECK_OK(blkio_set_str(b, "path", "/dev/null"));
+	CHECK_ERR(blkio_connect(b), EINVAL, "\"path\"", "\"fd\"");
+	blkio_destroy(&b);
+	CHECK_EQ(SYS(fcntl(fd, F_GETFL)), flags);
+}
+
+/* Of whatever driver: until connected, the descriptor is the caller's. */
+static void every_driver_keeps_descriptors(struct device *d)
+{
+	int null = (int)SYS(open("/dev/null", O_RDWR | O_CLOEXEC)), pair[2], tried = 0;
+	const char *driver;
+
+	(void)d;
+	SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	close(pair[1]);
+	for (int i = 0; (driver = blkio_get_driver_name(i)); i++) {
+		if (!has_property(driver, "fd"))
+			continue;
+		keeps_fd(driver, null);
+		keeps_fd(driver, pair[0]);
+		tried++;
+	}
+	CHECK(tried >= 4);
+	close(null);
+	close(pair[0]);
+}
+
 static const struct test tests[] = {
 	{ "missing", missing },
 	{ "directory", directory },
@@ -183,6 +231,7 @@ static const struct test tests[] = {
 	{ "no permission", no_permission },
 	{ "write-protected", write_protected },
 	{ "wrong descriptors", wrong_descriptors, T_IO_URING | T_FILE, T_DIRECT },
+	{ "every driver keeps descriptors", every_driver_keeps_descriptors },
 	{ "numbers that are no descriptors", numbers_that_are_no_descriptors, T_IO_URING | T_FILE,
 	  T_DIRECT },
 };
