@@ -16,12 +16,12 @@ import unittest
 from pathlib import Path
 
 from support import BENCH, ROOT, build_folder, main
-from benchlib import cli
+from benchlib import cli, results
 from benchlib.contenders import all_contenders
 from benchlib.errors import BenchError, Exit
 from benchlib.qemu import command as qemu_command
 from benchlib.qemu.measure import SIDES, Run
-from benchlib.reproduce import command, index
+from benchlib.reproduce import answer, command, index
 from benchlib.reproduce.figures import FIGURES
 from benchlib.vm import command as vm_command
 from benchlib.vm.guests import GUESTS
@@ -55,9 +55,11 @@ class Figures(Scratch):
                     words = command.command(step, options)
                     parsed = parse([*words, "--no-build", "--build-dir", "b", "--output", "o"])
                     self.assertEqual(parsed.quick, quick, words)
-                    for mode in getattr(parsed, "modes", []):
-                        self.assertIn(mode, known)
-                    vm_command.chosen(getattr(parsed, "devices", []))
+                    guests = vm_command.chosen(getattr(parsed, "devices", []))
+                    modes = set(getattr(parsed, "modes", [])) or \
+                        {mode for guest in guests.values() for mode in guest.modes}
+                    self.assertLessEqual(modes, set(known))
+                    self.assertLessEqual({mode for pair in step.pairs for mode in pair}, modes)
 
     def test_the_users_target_replaces_scratch_files(self) -> None:
         options = parse(["reproduce", "--target", "/dev/x"])
@@ -76,7 +78,7 @@ class Figures(Scratch):
     def test_index(self) -> None:
         good = self.folder / "bypass" / "vm" / "vfio"
         good.mkdir(parents=True)
-        (good / "table.txt").write_text("head\n\nVerdict\n  vda: a | b is faster.\n  Left out: x\n")
+        (good / "table.txt").write_text("head\n\nVerdict\n  vda: a | b is faster.\n")
         figures = command.chosen(["bypass", "nvme", "qemu", "vhost"])
         done = [index.Done("bypass", "vm", "scripts/bench vm vfio", good.parent, 0, ""),
                 index.Done("nvme", "vm", "scripts/bench vm nvme", self.folder / "nvme", Exit.USAGE,
@@ -90,6 +92,22 @@ class Figures(Scratch):
         self.assertIn("| not yet |", text)
         self.assertIn("![bypass, bypass/vm/vfio](bypass/vm/vfio/chart.svg)", text)
         self.assertNotIn(str(self.folder), text)
+
+    def test_answers_are_those_of_the_result(self) -> None:
+        """Where the second of a pair is the baseline, the result has the same ratio."""
+        result = results.read(ROOT / "results" / "reference")
+        said = answer.answers(result, (("loop", "native"), ("loop", "nobody")))
+        rows = [row for row in result.summaries if row.contender == "loop"]
+        self.assertEqual(len(said), len(rows))
+        for row in rows:
+            assert row.ratio is not None
+            found = answer.ratio(result, row.case, ("loop", "native"))
+            assert found is not None
+            self.assertAlmostEqual(found.median, row.ratio.median)
+            turned = answer.ratio(result, row.case, ("native", "loop"))
+            assert turned is not None
+            self.assertAlmostEqual(turned.median * found.median, 1, delta=0.05)
+        self.assertIn("against fio's io_uring", said[0])
 
     def test_one_for_real_and_one_that_cannot_be(self) -> None:
         """A step that is refused is told in the index, and is no failure."""

@@ -104,8 +104,10 @@ def _run(name: str, step: Step, options: argparse.Namespace, build: Path, folder
         except KeyboardInterrupt:  # the terminal has told it, too; kill(1) has not
             process.send_signal(signal.SIGTERM)
             process.wait(END_SECONDS)
-            return Done(name, step.name, shown(words), place, Exit.INTERRUPTED, "interrupted")
-    return Done(name, step.name, shown(words), place, process.returncode, _reason(last))
+            return Done(name, step.name, shown(words), place, Exit.INTERRUPTED, "interrupted",
+                        step.pairs)
+    return Done(name, step.name, shown(words), place, process.returncode, _reason(last),
+                step.pairs)
 
 
 def _reason(lines: deque[str]) -> str:

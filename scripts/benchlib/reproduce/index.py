@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .. import results
 from ..errors import Exit
-from .figures import Figure
+from .answer import answers
+from .figures import Figure, Pair
 
 FILE = "index.md"
 TABLE, CHART = "table.txt", "chart.svg"
@@ -26,6 +27,7 @@ class Done:
     folder: Path
     status: int
     reason: str  # in words, when it did not succeed
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -36,9 +38,11 @@ class Done:
         return sorted(self.folder.rglob(TABLE))
 
 
-def verdict(table: str) -> list[str]:
-    """The lines of a table's verdict."""
-    lines = table.partition("\nVerdict\n")[2].splitlines()
+def found(folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
+    """What the result in a folder says to the claim; else its own verdict."""
+    if (folder / results.RESULT).exists():
+        return answers(results.read(folder), pairs)
+    lines = (folder / TABLE).read_text().partition("\nVerdict\n")[2].splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -48,7 +52,8 @@ def write(folder: Path, library: str, figures: dict[str, Figure], done: list[Don
 
 def render(folder: Path, library: str, figures: dict[str, Figure], done: list[Done]) -> str:
     shown = {name: [step for step in done if step.figure == name] for name in figures}
-    lines = ["# Reproduction", "", _head(library), "", "| figure | claim | measured |", "|---|---|---|"]
+    lines = ["# Reproduction", "", _head(library), "", "| figure | claim | measured |",
+             "|---|---|---|"]
     lines += [f"| [{name}](#{name}) | {figures[name].claim} | {_cell(steps)} |"
               for name, steps in shown.items()]
     for name, steps in shown.items():
@@ -77,8 +82,7 @@ def _cell(steps: list[Done]) -> str:
 def _outcome(step: Done) -> str:
     if step.status == Exit.USAGE and not step.tables():
         return f"{step.step}: cannot be measured here: {_cell_text(step.reason)}"
-    lines = [line for table in step.tables() for line in verdict(table.read_text())
-             if not line.startswith(("Left out", "Caution"))]
+    lines = [line for table in step.tables() for line in found(table.parent, step.pairs)]
     if not lines:
         return f"{step.step}: failed: {_cell_text(step.reason) or f'status {step.status}'}"
     return "<br>".join(f"{step.step}: {_cell_text(line)}" for line in lines)
