@@ -97,7 +97,8 @@ def _between(start: Colour, end: Colour, share: float) -> Colour:
 
 def _light(colour: Colour) -> bool:
     """Whether dark text reads better on it: relative luminance as WCAG defines it."""
-    linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    linear: list[float] = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
+                           for part in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18
 
 

@@ -51,12 +51,16 @@ def chapter(result: GateResult, downloads: list[Download]) -> Chapter:
 
 
 def verdict(result: GateResult) -> Verdict:
-    words = [item.verdict for item in (*result.findings, *result.counts)]
-    count = Counter(words)
+    count = _verdicts(result)
     mood = MOODS.get(result.verdict, CAUTION)
     partial = "" if result.complete else " The run was stopped before its end."
     return Verdict(mood if result.complete else CAUTION, result.verdict.replace("-", " "),
                    _sentence(result, count) + partial, _details(result))
+
+
+def _verdicts(result: GateResult) -> Counter[str]:
+    return Counter([*(item.verdict for item in result.findings),
+                    *(item.verdict for item in result.counts)])
 
 
 def _sentence(result: GateResult, count: Counter[str]) -> str:
@@ -91,7 +95,7 @@ def _details(result: GateResult) -> list[str]:
 
 
 def _facts(result: GateResult) -> list[Fact]:
-    count = Counter(item.verdict for item in (*result.findings, *result.counts))
+    count = _verdicts(result)
     samples = [item.samples for item in result.findings]
     facts = [Fact(str(count[word]), word.replace("-", " ")) for word in gate_verdict.VERDICTS
              if count[word]]

@@ -144,8 +144,8 @@ def _bars(steps: Sequence[Step], value: Callable[[Cell], float], words: Callable
         if not step.cells:
             continue
         all_cells += step.cells
-        rows = [bars.Bar(work_name(cell.workload), _direction(cell).role, *[value(cell)] * 3,
-                         words(value(cell))) for cell in step.cells]
+        rows = [bars.Bar(work_name(cell.workload), _direction(cell).role, value(cell),
+                         value(cell), value(cell), words(value(cell))) for cell in step.cells]
         alt = f"{step.title}. " + "; ".join(f"{row.name}: {row.words}" for row in rows) + "."
         panels.append(_panel(_short(step.title), lambda width, rows=rows, alt=alt:
                              bars.bars(width, rows, alt, unit)))
