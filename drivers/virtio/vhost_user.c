@@ -332,7 +332,7 @@ static const struct bk_prop vu_props[] = {
 	  BK_INT, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vu_dev, fd) },
 	{ "reconnect-timeout",
 	  "How long requests wait, in milliseconds, for a server that closed the connection to "
-	  "come back, which then goes on with them; what the old one had begun may be done twice. 0: a "
+	  "come back and go on with them; what the old one had begun may be done twice. 0: a "
 	  "closed connection is the end.",
 	  BK_INT, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vu_dev, reconnect_timeout),
 	  .check = check_timeout },

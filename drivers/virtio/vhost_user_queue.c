@@ -207,14 +207,15 @@ static int tell_call_fd(struct vu_dev *d, struct virtio_queue *q)
 {
 	int ret = 0;
 
-	pthread_mutex_lock(&q->v->wake_lock);
-	q->vring.call_fd_changed = false;
-	pthread_mutex_unlock(&q->v->wake_lock);
 	if (is_known(q))
 		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
 				   call_fd_of(q));
 	/* What the server signalled before went to the old one. */
 	eventfd_write(call_fd_of(q), 1);
+	pthread_mutex_lock(&q->v->wake_lock);
+	q->vring.call_fd_changed = false;
+	pthread_cond_broadcast(&q->v->watcher_did);
+	pthread_mutex_unlock(&q->v->wake_lock);
 	return ret;
 }
 

@@ -47,6 +47,7 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	v->config_fd = -1;
 	v->watch_fd = -1;
 	pthread_mutex_init(&v->wake_lock, NULL);
+	pthread_cond_init(&v->watcher_did, NULL);
 	/* What existing programs read before connect. */
 	l->request_alignment = SECTOR;
 	l->optimal_io_alignment = SECTOR;
@@ -95,6 +96,7 @@ void virtio_fail_as(struct virtio_blk *v, int errnum, const char *msg)
 		__atomic_store_n(&v->failure, msg, __ATOMIC_RELEASE);
 		change(v);
 		wake(v);
+		pthread_cond_broadcast(&v->watcher_did);
 	}
 	pthread_mutex_unlock(&v->wake_lock);
 }
@@ -415,5 +417,6 @@ void virtio_blk_close(struct blkio *b)
 		v->transport->close(v);
 	if (v->config_fd >= 0)
 		close(v->config_fd);
+	pthread_cond_destroy(&v->watcher_did);
 	pthread_mutex_destroy(&v->wake_lock);
 }

@@ -116,7 +116,8 @@ struct virtio_blk {
 	pthread_t watcher;
 	bool is_watching;
 	bool watch_ends;
-	int watch_fd; /* to wake it up; -1 */
+	int watch_fd;		    /* to wake it up; -1 */
+	pthread_cond_t watcher_did; /* what a queue asked for; with wake_lock */
 	struct pollfd watched[VIRTIO_WATCHED_MAX];
 	unsigned nr_watched;
 };
@@ -239,6 +240,8 @@ void virtio_watch_stop(struct virtio_blk *v);
 bool virtio_is_watched(const struct virtio_blk *v);
 /* Wake it up, to call attend(). */
 void virtio_ask_watcher(struct virtio_blk *v);
+/* With wake_lock held: wait until *pending is false, which is returned, or the time is over. */
+bool virtio_await_watcher(struct virtio_blk *v, const bool *pending, int ms);
 /* In the watching thread: sleep. Returns false when it is to end. */
 bool virtio_watch_pause(struct virtio_blk *v, int ms);
 

@@ -20,6 +20,7 @@
 /* Header, range and status. Devices exist that count what they read as written, too. */
 #define OVERHEAD_MAX 33
 #define NO_TABLE     UINT16_MAX
+#define TELL_MS	     500  /* for the device to learn of a completion fd */
 #define SPINS	     2000 /* before others may have the CPU: tens of microseconds */
 
 _Static_assert(BK_READ == VIRTIO_BLK_T_IN && BK_WRITE == VIRTIO_BLK_T_OUT, "op is the type");
@@ -393,16 +394,24 @@ int virtio_blk_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *
 
 /*
  * From now on the device signals the completion fd, also while nobody asked for it: going back
- * would cost a message each time, and a signal too many does no harm. The watching thread sees to
- * it, as it may take a while, and signals the fd for what came meanwhile.
+ * would cost a message each time, and a signal too many does no harm. The watching thread tells the
+ * device, and signals the fd for what came meanwhile. It is waited for, since servers exist that
+ * change the fd's flags when they get it, but not for long: the server may hang.
  */
 static cold_path void use_completion_fd(struct virtio_queue *q)
 {
-	pthread_mutex_lock(&q->v->wake_lock);
+	struct virtio_blk *v = q->v;
+	eventfd_t count;
+	bool told;
+
+	pthread_mutex_lock(&v->wake_lock);
 	q->vring.call_fd = q->q.completion_fd;
 	q->vring.call_fd_changed = true;
-	pthread_mutex_unlock(&q->v->wake_lock);
-	virtio_ask_watcher(q->v);
+	virtio_ask_watcher(v);
+	told = virtio_await_watcher(v, &q->vring.call_fd_changed, TELL_MS);
+	pthread_mutex_unlock(&v->wake_lock);
+	if (told)
+		eventfd_read(q->q.completion_fd, &count);
 }
 
 void virtio_blk_notify(struct blkioq *bq, bool on)

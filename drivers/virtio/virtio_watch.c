@@ -66,6 +66,21 @@ void virtio_ask_watcher(struct virtio_blk *v)
 	eventfd_write(v->watch_fd, 1);
 }
 
+bool virtio_await_watcher(struct virtio_blk *v, const bool *pending, int ms)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += ms * 1000000L;
+	end.tv_sec += end.tv_nsec / NSEC_PER_SEC;
+	end.tv_nsec %= NSEC_PER_SEC;
+	while (*pending && !v->failure) {
+		if (pthread_cond_clockwait(&v->watcher_did, &v->wake_lock, CLOCK_MONOTONIC, &end))
+			break;
+	}
+	return !*pending;
+}
+
 bool virtio_watch_pause(struct virtio_blk *v, int ms)
 {
 	struct pollfd p = { .fd = v->watch_fd, .events = POLLIN };

@@ -294,6 +294,32 @@ static void asked_while_stopped(struct device *d)
 	check_dead(b, q, buf);
 }
 
+/* Whoever enables the completion fd is not held up, and is woken up when it is over. */
+static void completion_fd_enabled_while_stopped(struct device *d)
+{
+	struct blkio *b = device_start(d);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	struct pollfd p = { .fd = blkioq_get_completion_fd(q), .events = POLLIN };
+	struct blkio_completion c;
+	struct timespec start;
+	char *buf = buffer(BLOCK);
+
+	for (int round = 0; round < 2; round++) {
+		kill(d->server.pid, SIGSTOP);
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		blkioq_set_completion_fd_enabled(q, true);
+		CHECK(ms_since(&start) < 3000);
+		blkioq_read(q, 0, buf, BLOCK, NULL, 0);
+		CHECK_EQ(blkioq_do_io(q, &c, 0, 1, NULL), 0);
+		kill(d->server.pid, SIGCONT);
+		CHECK_EQ(poll(&p, 1, 10000), 1);
+		CHECK_EQ(blkioq_do_io(q, &c, 1, 1, NULL), 1);
+		CHECK_EQ(c.ret, 0);
+		blkioq_set_completion_fd_enabled(q, false);
+	}
+	blkio_destroy(&b);
+}
+
 static void taken_by_another(struct device *d)
 {
 	struct blkio *first = device_start(d), *second = device_create(d);
@@ -318,6 +344,8 @@ static const struct test tests[] = {
 	{ "stopped, poll queue", stopped_poll_queue, T_VHOST_USER },
 	{ "destroyed while stopped", destroyed_while_stopped, T_VHOST_USER },
 	{ "asked while stopped", asked_while_stopped, T_VHOST_USER, 0, 40 },
+	{ "completion fd enabled while stopped", completion_fd_enabled_while_stopped,
+	  T_VHOST_USER },
 	{ "taken by another client", taken_by_another, T_VHOST_USER, 0, 40 },
 };
 TEST_MAIN(tests)
