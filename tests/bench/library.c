@@ -13,11 +13,14 @@ const struct library library_ours = {
 	.connect = blkio_connect,
 	.start = blkio_start,
 	.get_queue = blkio_get_queue,
+	.get_poll_queue = blkio_get_poll_queue,
 	.get_error_msg = blkio_get_error_msg,
 	.alloc_mem_region = blkio_alloc_mem_region,
 	.map_mem_region = blkio_map_mem_region,
 	.read = blkioq_read,
 	.do_io = blkioq_do_io,
+	.get_completion_fd = blkioq_get_completion_fd,
+	.set_completion_fd_enabled = blkioq_set_completion_fd_enabled,
 };
 
 static void *symbol(void *handle, const char *name)
@@ -44,6 +47,9 @@ void library_load(struct library *lib, const char *path)
 	lib->connect = symbol(handle, "blkio_connect");
 	lib->start = symbol(handle, "blkio_start");
 	lib->get_queue = symbol(handle, "blkio_get_queue");
+	lib->get_poll_queue = symbol(handle, "blkio_get_poll_queue");
+	lib->get_completion_fd = symbol(handle, "blkioq_get_completion_fd");
+	lib->set_completion_fd_enabled = symbol(handle, "blkioq_set_completion_fd_enabled");
 	lib->get_error_msg = symbol(handle, "blkio_get_error_msg");
 	lib->alloc_mem_region = symbol(handle, "blkio_alloc_mem_region");
 	lib->map_mem_region = symbol(handle, "blkio_map_mem_region");

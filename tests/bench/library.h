@@ -18,11 +18,14 @@ struct library {
 	__typeof__(blkio_connect) *connect;
 	__typeof__(blkio_start) *start;
 	__typeof__(blkio_get_queue) *get_queue;
+	__typeof__(blkio_get_poll_queue) *get_poll_queue;
 	__typeof__(blkio_get_error_msg) *get_error_msg;
 	__typeof__(blkio_alloc_mem_region) *alloc_mem_region;
 	__typeof__(blkio_map_mem_region) *map_mem_region;
 	__typeof__(blkioq_read) *read;
 	__typeof__(blkioq_do_io) *do_io;
+	__typeof__(blkioq_get_completion_fd) *get_completion_fd;
+	__typeof__(blkioq_set_completion_fd_enabled) *set_completion_fd_enabled;
 };
 
 extern const struct library library_ours;
