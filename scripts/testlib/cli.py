@@ -112,6 +112,9 @@ def main(argv: list[str]) -> int:
     with_vm = any(suites == () or "vm" in suites for _, suites in chosen)
     if not args.no_setup and with_vm and not _set_up("--vm"):
         _say("test: no test VM (see above): its tests will be skipped")
+    with_browser = any(suites == () or "scripts" in suites for _, suites in chosen)
+    if not args.no_setup and with_browser and not _set_up("--browser"):
+        _say("test: no browser (see above): its tests will be skipped")
     if args.list:
         for build, suites in chosen:
             compile_build(build, args.jobs)

@@ -68,8 +68,8 @@ def bars(width: float, rows: Sequence[Bar], alt: str, unit: str = "latency",
 
 def _bar(svg: Svg, row: Bar, top: float, scale: Linear) -> None:
     """Name and figure above, the bar below them."""
-    room = svg.width - text_width(row.words) - GAP * 2
-    svg.text(2, top + LINE - 4, shorten(row.name, room), bold=row.strong)
+    room = svg.width - text_width(row.words, bold=row.strong) - GAP * 2
+    svg.text(2, top + LINE - 4, shorten(row.name, room, bold=row.strong), bold=row.strong)
     svg.text(svg.width - 4, top + LINE - 4, row.words, anchor="end", bold=row.strong)
     y = top + LINE + 1
     cut = row.value > scale.high
@@ -116,7 +116,8 @@ def spans(width: float, rows: Sequence[Span], alt: str, same: float, title: str)
     for row in shown:
         if row.group != group:
             y, group = y + LINE * 1.5, row.group
-            svg.text(2, y - 5, shorten(group, width - 4), bold=True, rim=True)
+            svg.text(2, y - 5, shorten(group, width - 4, bold=True), bold=True,
+                     rim=True)
         _span(svg, row, y, step, scale, stacked)
         y += step
     return svg

@@ -31,6 +31,7 @@ STYLE: dict[str, Any] = {
     "xtick.color": DARK, "ytick.color": DARK,
 }
 PANEL_WIDTH = 6.2
+LEAST_WIDTH = 13.0  # or the lines above and below the panels would be cut off
 ROW_HEIGHT = 0.36
 PANEL_MARGIN = 0.95  # title and axis of a panel
 HEAD, FOOT = 0.95, 0.75
@@ -61,7 +62,8 @@ def _figure(result: Result, shown: list[Case]) -> Any:
     tallest = max(len(of_case(result, case)) for case in shown)
     height = HEAD + FOOT + rows * (PANEL_MARGIN + tallest * ROW_HEIGHT)
     figure, grid = pyplot.subplots(rows, columns, squeeze=False,
-                                   figsize=(PANEL_WIDTH * columns + 0.6, height))
+                                   figsize=(max(PANEL_WIDTH * columns + 0.6, LEAST_WIDTH),
+                                            height))
     limit = _limit(result, shown)
     panels = list(grid.flat)
     for panel, case in zip(panels, shown):
