@@ -90,7 +90,7 @@ class Figures(Scratch):
         self.assertIn("cannot be measured here: the test VM cannot run here", text)
         self.assertIn("host: failed: bang", text)
         self.assertIn("| not yet |", text)
-        self.assertIn("![bypass, bypass/vm/vfio](bypass/vm/vfio/chart.svg)", text)
+        self.assertIn("![bypass](<bypass/vm/vfio/chart.svg>)", text)
         self.assertNotIn(str(self.folder), text)
 
     def test_answers_are_those_of_the_result(self) -> None:
@@ -108,6 +108,8 @@ class Figures(Scratch):
             assert turned is not None
             self.assertAlmostEqual(turned.median * found.median, 1, delta=0.05)
         self.assertIn("against fio's io_uring", said[0])
+        drawing = answer.chart(result, rows[0].case, (("loop", "native"), ("loop", "nobody")))
+        self.assertEqual(drawing.count("libblkio, busy loop"), 2)  # in the alternative text, too
 
     def test_one_for_real_and_one_that_cannot_be(self) -> None:
         """A step that is refused is told in the index, and is no failure."""

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a result says to a figure's claim: how two of its contenders compare, in every case."""
+"""What a result says to a figure's claim: how two of its contenders compare, in every case, in words
+and as bars of their latency. A comparison's own chart has bars relative to the baseline only, cut
+off where they are long."""
 
 from __future__ import annotations
 
 from .. import stats
 from ..model import Case, Interval, Result
+from ..report.bars import Bar, bars
+from ..report.colours import series_role
 from ..table import cases, labels
 from ..words import case_label, duration
 from .figures import Pair
+
+CHART_WIDTH = 760
 
 
 def ratio(result: Result, case: Case, pair: Pair) -> Interval | None:
@@ -30,3 +36,21 @@ def _sentence(result: Result, case: Case, pair: Pair, found: Interval) -> str:
     own, base = (f"{names[name]} {duration(means[name])}" for name in pair)
     return (f"{case_label(case)}: {own} against {base}, {found.median:.3f} times [{found.low:.3f}, "
             f"{found.high:.3f}], {stats.VERDICTS[stats.verdict(found)]}")
+
+
+def chart(result: Result, case: Case, pairs: tuple[Pair, ...]) -> str:
+    """SVG: the mean latency of all that the claim is about, each beside whom it is compared with."""
+    names, groups, rows = labels(result), stats.grouped(result.samples), []
+    for name in dict.fromkeys(name for pair in pairs for name in reversed(pair)):
+        samples = stats.usable(groups.get((case, name), []))
+        if samples:
+            found = stats.any_interval([sample.mean for sample in samples])
+            rows.append(Bar(names[name], _role(name, len(rows)), found.median, found.low,
+                            found.high, duration(found.median)))
+    said = "; ".join(f"{row.name}: {row.words}" for row in rows)
+    return bars(CHART_WIDTH, rows, f"Mean latency, {case_label(case)}. {said}.").render(
+        standalone=True)
+
+
+def _role(name: str, number: int) -> str:
+    return "baseline" if name.startswith("native") else series_role(number)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from .. import results
 from ..errors import Exit
-from .answer import answers
+from ..table import cases
+from ..words import case_label
+from .answer import answers, chart
 from .figures import Figure, Pair
 
 FILE = "index.md"
 TABLE, CHART = "table.txt", "chart.svg"
+MOST_CHARTS = 4  # of cases, each with bars of its own; where there are more, the common chart
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,21 @@ def _section(folder: Path, step: Done) -> list[str]:
         lines += [f"Exit status {step.status}: {step.reason or 'see above'}", ""]
     for table in step.tables():
         place = os.path.relpath(table.parent, folder)
-        lines += [f"![{step.figure}, {place}]({place}/{CHART})", "", "```",
-                  table.read_text().rstrip(), "```", "", f"[All of it]({place}/)", ""]
+        for title, name in _charts(table.parent, step.pairs):
+            lines += [f"{title}:" if title else "", "", f"![{step.figure}](<{place}/{name}>)", ""]
+        lines += ["```", table.read_text().rstrip(), "```", "", f"[All of it]({place}/)", ""]
     return lines
+
+
+def _charts(place: Path, pairs: tuple[Pair, ...]) -> list[tuple[str, str]]:
+    """Titles and file names of a result's charts for the index, which are drawn where needed."""
+    if not (place / results.RESULT).exists():
+        return [("", CHART)]
+    result = results.read(place)
+    measured = cases(result)
+    if len(measured) > MOST_CHARTS:
+        return [("", CHART)]
+    names = [f"claim-{number}.svg" for number in range(1, len(measured) + 1)]
+    for case, name in zip(measured, names):
+        results.write_text(place / name, chart(result, case, pairs))
+    return [(f"Mean latency, {case_label(case)}", name) for case, name in zip(measured, names)]
