@@ -94,9 +94,10 @@ static void copy_piece(struct slot *s, bool to_caller)
 		char *theirs = (char *)s->iov->iov_base + s->skip;
 		size_t n = min_u64(s->iov->iov_len - s->skip, end - buf);
 
-		if (to_caller)
+		/* Of a segment without length, the address may be NULL. */
+		if (n && to_caller)
 			memcpy(theirs, buf, n);
-		else
+		else if (n)
 			memcpy(buf, theirs, n);
 		buf += n;
 		s->skip += n;

@@ -103,7 +103,8 @@ const struct bk_prop bk_common_props[] = {
 
 	{ "bounce-buffers",
 	  "How many buffers each queue has for requests whose own buffers the device cannot use, "
-	  "as they are not mapped or not aligned; 0, the default, for none.",
+	  "as they are not mapped or not aligned; 0, the default, for none. Where regions are "
+	  "needed, those of a queue are one more.",
 	  BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, FIELD(bounce_buffers),
 	  .check = check_bounce_buffers },
 	{ "bounce-buffer-size",
