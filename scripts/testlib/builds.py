@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
+from fuzzlib.build import FUZZ_OPTIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # halt_on_error: undefined behaviour fails the test rather than being a line that nobody reads.
@@ -21,7 +23,7 @@ SANITIZER_ENV = {
 
 @dataclass(frozen=True)
 class Build:
-    """One build folder. suites None: all there are."""
+    """One build folder. suites None: all there are; targets (): everything is compiled."""
 
     name: str
     doc: str
@@ -30,6 +32,7 @@ class Build:
     suites: Optional[tuple[str, ...]] = None
     env: dict[str, str] = field(default_factory=dict)
     timeout_scale: int = 1
+    targets: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -47,6 +50,14 @@ BUILDS = (
         suites=("unit", "api"),
         env=SANITIZER_ENV,
         timeout_scale=4,
+    ),
+    Build(
+        "fuzz",
+        "clang with libFuzzer and sanitizers, each fuzzer for a minute",
+        "clang",
+        options=FUZZ_OPTIONS,
+        suites=("fuzz",),
+        targets=("fuzzers",),
     ),
 )
 
@@ -85,7 +96,7 @@ def compile_build(build: Build, jobs: int) -> None:
     env = _environment(build)
     if not (build.folder / "build.ninja").exists():
         _run(["meson", "setup", str(build.folder), "-Dwerror=true", *build.options], env)
-    _run(["ninja", "-C", str(build.folder), f"-j{jobs}"], env)
+    _run(["ninja", "-C", str(build.folder), f"-j{jobs}", *build.targets], env)
 
 
 def list_tests(build: Build, suites: tuple[str, ...]) -> list[str]:
