@@ -27,6 +27,10 @@ Run = Callable[[argparse.Namespace], int]
 
 def _compare(options: argparse.Namespace) -> Exit:
     from . import plan, prepare
+    if options.results:
+        prepare.set_up()
+        from .unpaired import compare_stored
+        return compare_stored(options)
     campaign = plan.campaign(options)  # refuses what is wrong before anything is installed
     if options.dry_run:
         plan.announce(campaign)

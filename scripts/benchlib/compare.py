@@ -59,7 +59,7 @@ def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
         summaries=stats.summarise(campaign.samples, against(campaign), campaign.settings.seed),
         system_calls=campaign.system_calls, retried_rounds=campaign.retried,
         samples=campaign.samples)
-    results.write(folder, result)
+    folder = results.keep(folder, results.RESULT, result)
     files.write(folder, result)
     files.announce(folder, result)
     return code

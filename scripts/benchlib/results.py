@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,19 @@ def write(folder: Path, result: Result) -> None:
     write_json(folder / RESULT, result)
 
 
+def keep(folder: Path, file: str, value: Any) -> Path:
+    """Write JSON into a folder, or where there is room: a measurement is not to be lost to a full
+    disk. Gives the folder."""
+    try:
+        write_json(folder / file, value)
+        return folder
+    except BenchError as error:
+        other = Path(tempfile.mkdtemp(prefix="libblkio-bench-"))
+        print(f"bench: {error}; {file} goes to {other}", file=sys.stderr)
+        write_json(other / file, value)
+        return other
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a dataclass as JSON, complete or not at all."""
     text = json.dumps(encode(value), indent=1, allow_nan=False)
@@ -66,7 +81,8 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Result:

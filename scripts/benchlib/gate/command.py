@@ -102,7 +102,7 @@ def write(folder: Path, result: GateResult, options: argparse.Namespace) -> None
     text = output.render(result)
     print(text)
     try:
-        store.write(folder, result)
+        folder = results.keep(folder, store.FILE, result)
         for name, content in (("gate.txt", text), ("summary.md", output.markdown(result)),
                               ("junit.xml", output.junit(result))):
             results.write_text(folder / name, content)

@@ -15,10 +15,6 @@ from ..model import Result, Sample
 FILE = results.GATE
 
 
-def write(folder: Path, result: GateResult) -> None:
-    results.write_json(folder / FILE, result)
-
-
 def read(path: Path) -> GateResult:
     """The gate's result in a folder or file."""
     file = path / FILE if path.is_dir() else path
