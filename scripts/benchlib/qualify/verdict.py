@@ -47,8 +47,9 @@ def decide(found: Qualification) -> tuple[str, list[str]]:
     met = sum(item.verdict == "pass" for item in found.criteria)
     done = sum(step.state == "done" for step in found.steps)
     without = len(found.steps) - done
-    return "qualified", [f"{done} steps done, {f'{without} left out, ' if without else ''}"
-                         f"{met} of {met} requirements met"]
+    return "qualified", [", ".join([
+        f"{done} steps done", *([f"{without} left out"] if without else []),
+        f"{met} of {met} requirements met" if met else "nothing was demanded"])]
 
 
 def complete(found: Qualification) -> bool:
