@@ -57,7 +57,7 @@ examples
   scripts/bench --dry-run                               the plan and every fio command
 
 exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
-Other commands: scripts/bench show --help
+Other commands: scripts/bench gate --help, show --help
 """
 
 SCRATCH_NAMES = ("page-cache", "tmpfs", "disk")
