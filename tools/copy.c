@@ -28,6 +28,8 @@ const char tool_help[] =
     "  -c, --compare         only compare; write nothing\n"
     "  -z, --no-zeroes       write zeroes like data; without it they are written as such, which\n"
     "                        takes no time or space where the device knows how\n"
+    "  -s, --skip-errors     go on after read errors: what cannot be read is zeroes in the copy,\n"
+    "                        and a warning\n"
     "  -d, --depth=N         blocks under way at a time (16)\n"
     "  -b, --block-size=SIZE bytes per request (1M, less if a device has lower limits)\n"
     "  -f, --force           write to DESTINATION even if it is in use\n"
@@ -46,7 +48,7 @@ const char tool_help[] =
 #define BLOCK_MAX     (64 << 20)
 
 static struct {
-	bool resize, larger, verify, compare, no_zeroes, force, quiet, progress;
+	bool resize, larger, verify, compare, no_zeroes, skip_errors, force, quiet, progress;
 	unsigned depth;
 	size_t block;
 } options = { .depth = 16, .block = BLOCK_DEFAULT };
@@ -192,6 +194,9 @@ static void copy(struct pump_plan *plan)
 		       tool_human_size((double)plan->size).s, seconds,
 		       tool_human_size((double)plan->size / seconds).s,
 		       tool_human_size((double)result.zeroes).s);
+	if (result.unreadable)
+		tool_die("%s: %llu bytes could not be read", plan->src->text,
+			 (unsigned long long)result.unreadable);
 }
 
 static void compare(struct pump_plan *plan)
@@ -210,6 +215,7 @@ static void work(struct target *src, struct target *dst)
 		.src = src,
 		.dst = dst,
 		.depth = options.depth,
+		.skip_errors = options.skip_errors,
 		.find_zeroes = !options.no_zeroes,
 		.skip_zeroes = options.resize && !options.no_zeroes,
 	};
@@ -234,19 +240,13 @@ static void work(struct target *src, struct target *dst)
 /* ---- Command line ------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{ "resize", no_argument, NULL, 'r' },
-	{ "larger", no_argument, NULL, 'l' },
-	{ "verify", no_argument, NULL, 'v' },
-	{ "compare", no_argument, NULL, 'c' },
-	{ "no-zeroes", no_argument, NULL, 'z' },
-	{ "depth", required_argument, NULL, 'd' },
-	{ "force", no_argument, NULL, 'f' },
-	{ "block-size", required_argument, NULL, 'b' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "progress", no_argument, NULL, 'P' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+	{ "resize", no_argument, NULL, 'r' },		{ "larger", no_argument, NULL, 'l' },
+	{ "verify", no_argument, NULL, 'v' },		{ "compare", no_argument, NULL, 'c' },
+	{ "no-zeroes", no_argument, NULL, 'z' },	{ "depth", required_argument, NULL, 'd' },
+	{ "skip-errors", no_argument, NULL, 's' },	{ "force", no_argument, NULL, 'f' },
+	{ "block-size", required_argument, NULL, 'b' }, { "quiet", no_argument, NULL, 'q' },
+	{ "progress", no_argument, NULL, 'P' },		{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },		{ 0 },
 };
 
 static void parse_option(int c)
@@ -256,6 +256,7 @@ static void parse_option(int c)
 			   : c == 'v' ? &options.verify
 			   : c == 'c' ? &options.compare
 			   : c == 'z' ? &options.no_zeroes
+			   : c == 's' ? &options.skip_errors
 			   : c == 'f' ? &options.force
 			   : c == 'q' ? &options.quiet
 			   : c == 'P' ? &options.progress
@@ -275,12 +276,15 @@ static void parse_options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = tool_getopt(argc, argv, "rlvczd:b:fqPhV", long_options)) != -1)
+	while ((c = tool_getopt(argc, argv, "rlvczsd:b:fqPhV", long_options)) != -1)
 		parse_option(c);
 	if (argc - optind != 2)
 		tool_usage("SOURCE and DESTINATION are needed, got %d targets", argc - optind);
-	if (options.compare && (options.resize || options.verify))
-		tool_usage("--compare writes nothing: it excludes --resize and --verify");
+	if (options.compare && (options.resize || options.verify || options.skip_errors))
+		tool_usage("--compare writes nothing: it excludes --resize, --verify and "
+			   "--skip-errors");
+	if (options.verify && options.skip_errors)
+		tool_usage("--skip-errors makes copies that differ: it excludes --verify");
 	if (options.resize && options.larger)
 		tool_usage("--resize makes the sizes equal: it excludes --larger");
 	if (options.block % BLOCK_MIN)

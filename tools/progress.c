@@ -50,9 +50,14 @@ void progress_update(struct progress *p, uint64_t done)
 	draw(p, done, now);
 }
 
-void progress_end(struct progress *p)
+void progress_clear(const struct progress *p)
 {
 	if (p->on)
 		fputs("\r\033[K", stderr);
+}
+
+void progress_end(struct progress *p)
+{
+	progress_clear(p);
 	p->on = false;
 }

@@ -16,7 +16,8 @@ struct progress {
 void progress_start(struct progress *p, const char *what, uint64_t total, bool on);
 /* Cheap: draws a few times per second. */
 void progress_update(struct progress *p, uint64_t done);
-/* Takes the bar away. */
+/* Take the bar away, to be drawn again soon; for good. */
+void progress_clear(const struct progress *p);
 void progress_end(struct progress *p);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * See pump.h. Each block has a slot: read -> (looked through) -> written, in as many requests as it
- * has runs of data and of zeroes. When comparing: read from both sides -> compared.
+ * has runs of data and of zeroes. When comparing: read from both sides -> compared. When a block
+ * cannot be read and errors are to be skipped: read again in small pieces, one after the other.
  */
 #include <errno.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include "tool.h"
 
 #define ZERO_GRANULARITY 65536
+#define RESCUE_PIECE_MIN 4096
 
 struct slot {
 	struct slot *next; /* of the free ones */
@@ -23,6 +25,9 @@ struct slot {
 	unsigned pending; /* requests */
 	bool writing;
 	bool failed;
+	bool rescue;	   /* read piece by piece */
+	size_t rescued;	   /* up to here in the block */
+	size_t unreadable; /* of which these many last bytes are not readable */
 };
 
 struct side {
@@ -37,11 +42,14 @@ struct side {
 struct pump {
 	const struct pump_plan *plan;
 	struct pump_result *result;
+	struct progress *progress;
 	struct side src, dst;
 	struct slot *slots, *free;
-	unsigned busy;	/* slots */
-	uint64_t next;	/* offset of the next block */
-	uint64_t moved; /* bytes, for the progress bar */
+	unsigned busy;	 /* slots */
+	uint64_t next;	 /* offset of the next block */
+	uint64_t moved;	 /* bytes, for the progress bar */
+	uint64_t undone; /* the lowest block that was given up for stopping */
+	size_t piece;	 /* of blocks that cannot be read at once */
 	bool stopping;
 };
 
@@ -73,6 +81,68 @@ static void found_difference(struct pump *p, uint64_t at)
 		p->result->differs_at = at;
 }
 
+/* ---- Blocks that cannot be read ----------------------------------------------------------- */
+
+static size_t rescue_piece(const struct pump *p, const struct slot *s)
+{
+	size_t left = s->len - s->rescued;
+
+	return left < p->piece ? left : p->piece;
+}
+
+static void read_piece(struct pump *p, struct slot *s)
+{
+	blkioq_read(p->src.q, s->start + s->rescued, s->src + s->rescued, rescue_piece(p, s), s, 0);
+	p->src.outstanding++;
+	s->pending++;
+}
+
+static void report_unreadable(struct pump *p, struct slot *s)
+{
+	if (!s->unreadable)
+		return;
+	progress_clear(p->progress);
+	tool_warn("%s: cannot read %zu bytes at offset %llu; they are zeroes in the copy",
+		  p->src.t->text, s->unreadable,
+		  (unsigned long long)(s->start + s->rescued - s->unreadable));
+	p->result->unreadable += s->unreadable;
+	s->unreadable = 0;
+}
+
+/* A piece, or at first the whole block, has been read or not. */
+static void rescue(struct pump *p, struct slot *s, bool ok)
+{
+	size_t piece = rescue_piece(p, s);
+
+	if (!s->rescue) {
+		s->rescue = true;
+		s->rescued = s->unreadable = 0;
+		return;
+	}
+	if (ok) {
+		report_unreadable(p, s);
+	} else {
+		memset(s->src + s->rescued, 0, piece);
+		s->unreadable += piece;
+	}
+	s->rescued += piece;
+	if (s->rescued == s->len)
+		report_unreadable(p, s);
+}
+
+/* The next piece; once stopping, the block is left undone. */
+static void continue_rescue(struct pump *p, struct slot *s)
+{
+	if (!p->stopping) {
+		read_piece(p, s);
+		return;
+	}
+	report_unreadable(p, s);
+	s->failed = true;
+	if (s->start < p->undone)
+		p->undone = s->start;
+}
+
 /* ---- Slots -------------------------------------------------------------------------------- */
 
 static void release(struct pump *p, struct slot *s)
@@ -93,7 +163,7 @@ static void read_block(struct pump *p)
 	p->busy++;
 	s->start = p->next;
 	s->len = left < p->plan->block ? left : p->plan->block;
-	s->writing = s->failed = false;
+	s->writing = s->failed = s->rescue = false;
 	s->pending = 1;
 	p->next += s->len;
 	blkioq_read(p->src.q, s->start, s->src, s->len, s, 0);
@@ -168,7 +238,9 @@ static void compare_block(struct pump *p, const struct slot *s)
 /* All requests of the slot are done: what is next for it? */
 static void advance(struct pump *p, struct slot *s)
 {
-	if (!s->failed && p->plan->compare)
+	if (s->rescue && !s->writing && s->rescued < s->len)
+		continue_rescue(p, s);
+	else if (!s->failed && p->plan->compare)
 		compare_block(p, s);
 	else if (!s->failed && !s->writing)
 		write_block(p, s);
@@ -190,7 +262,9 @@ static int collect(struct pump *p, struct side *side)
 		const struct blkio_completion *c = &side->completions[i];
 		struct slot *s = c->user_data;
 
-		if (c->ret < 0)
+		if (p->plan->skip_errors && !s->writing && (c->ret < 0 || s->rescue))
+			rescue(p, s, !c->ret);
+		else if (c->ret < 0)
 			fail(p, s, side, c);
 		if (!--s->pending)
 			advance(p, s);
@@ -250,7 +324,7 @@ static struct blkio_mem_region slots_init(struct pump *p)
 static uint64_t done_before(const struct pump *p)
 {
 	const struct pump_result *r = p->result;
-	uint64_t done = p->next;
+	uint64_t done = p->undone < p->next ? p->undone : p->next;
 
 	if (r->failure.what && r->failure.start < done)
 		done = r->failure.start;
@@ -260,9 +334,17 @@ static uint64_t done_before(const struct pump *p)
 void pump_run(const struct pump_plan *plan, struct pump_result *result, struct progress *progress)
 {
 	unsigned max = plan->depth * (unsigned)(plan->block / 4096 + 1);
-	struct pump p = { .plan = plan, .result = result };
+	struct pump p = {
+		.plan = plan,
+		.result = result,
+		.progress = progress,
+		.undone = UINT64_MAX,
+		.piece = target_number(plan->src, "request-alignment"),
+	};
 	struct blkio_mem_region region;
 
+	if (p.piece < RESCUE_PIECE_MIN)
+		p.piece = RESCUE_PIECE_MIN;
 	*result = (struct pump_result){ .differs_at = UINT64_MAX };
 	side_init(&p.src, plan->src, max);
 	side_init(&p.dst, plan->dst, max);

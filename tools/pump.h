@@ -15,6 +15,7 @@ struct pump_plan {
 	uint64_t size;	  /* bytes from offset 0 on */
 	size_t block;	  /* bytes per read; a multiple of 4096 */
 	unsigned depth;	  /* blocks under way */
+	bool skip_errors; /* what cannot be read is zeroes in the copy, and a warning */
 	bool compare;	  /* rather than copy */
 	bool find_zeroes; /* write-zeroes requests in place of zeroes */
 	bool skip_zeroes; /* dst has nothing but zeroes, so they need not be written at all */
@@ -22,8 +23,9 @@ struct pump_plan {
 
 /* How it went. */
 struct pump_result {
-	uint64_t done;	 /* everything before this offset is copied, or equal */
-	uint64_t zeroes; /* bytes that were found to be zero */
+	uint64_t done;	     /* everything before this offset is copied, or equal */
+	uint64_t zeroes;     /* bytes that were found to be zero */
+	uint64_t unreadable; /* bytes, with skip_errors */
 	/* compare: the first byte that is not equal; else UINT64_MAX */
 	uint64_t differs_at;
 	/* The failed request of the lowest offset; what NULL: none. */

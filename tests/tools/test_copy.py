@@ -191,6 +191,7 @@ class Refusals(ToolTest):
                           ["--depth=x", path, path], ["--block-size=1000", path, path],
                           ["--block-size=5000", path, path], ["--nonsense", path, path],
                           ["--compare", "--verify", path, path],
+                          ["--skip-errors", "--verify", path, path],
                           ["--resize", "--larger", path, path],
                           ["--resize", path, "null"]):
             with self.subTest(arguments=arguments):
@@ -213,6 +214,23 @@ class EarlyEnds(ToolTest):
         self.assertEqual(offset, 3 * MIB)
         self.assertIn("everything before it is copied", said)
         self.assertEqual(copy.read_bytes()[:offset], noise(8 * MIB)[:offset])
+
+    def test_read_errors_skipped(self) -> None:
+        backing = self.file("backing", noise(8 * MIB))
+        device = self.loop(backing)
+        os.truncate(backing, 3 * MIB + 256 * KIB)
+        copy = self.scratch / "copy"
+        for depth in (1, 16):
+            done = run(tool("copy"), "--resize", "--skip-errors", f"--depth={depth}",
+                       f"io_uring:path={device},direct=true", copy)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            places = re.findall(r"cannot read (\d+) bytes at offset (\d+)", done.stderr)
+            lost = {(int(offset), int(size)) for size, offset in places}
+            self.assertEqual(lost, {(3 * MIB + 256 * KIB, 768 * KIB),
+                                    *((at * MIB, MIB) for at in range(4, 8))})
+            size = 5 * MIB - 256 * KIB
+            self.assertIn(f"{size} bytes could not be read", done.stderr)
+            self.assertEqual(copy.read_bytes(), noise(8 * MIB)[:3 * MIB + 256 * KIB] + bytes(size))
 
     def test_no_space(self) -> None:
         need_root("mount a small file system")
