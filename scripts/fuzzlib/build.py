@@ -12,7 +12,7 @@ FUZZ = ROOT / "tests" / "fuzz"
 # Also what scripts/test builds.
 FUZZ_OPTIONS = ("-Dfuzzers=true", "-Dfio=disabled", "-Dtools=false", "-Dbuildtype=debugoptimized",
                 "-Db_sanitize=address,undefined", "-Db_lundef=false")
-COVERAGE_FLAGS = "-fprofile-instr-generate,-fcoverage-mapping"
+COVERAGE_FLAGS = "-fprofile-instr-generate -fcoverage-mapping"
 COVERAGE_OPTIONS = ("-Dfio=disabled", "-Dtools=false", "-Dbuildtype=debug", "-Db_lundef=false",
                     f"-Dc_args={COVERAGE_FLAGS}", f"-Dc_link_args={COVERAGE_FLAGS}")
 
