@@ -57,7 +57,7 @@ examples
   scripts/bench --dry-run                               the plan and every fio command
 
 exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
-Other commands: scripts/bench gate --help, show --help
+Other commands, each with --help: scripts/bench gate, qualify, report, history, show, reproduce
 """
 
 SCRATCH_NAMES = ("page-cache", "tmpfs", "disk")
@@ -108,5 +108,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--output", metavar="DIR",
                        help="folder for the results (default: results/compare-DATE-TIME)")
     where.add_argument("--keep", action="store_true", help="keep the scratch files")
+    where.add_argument("--raw", action="store_true",
+                       help="write result.json only; scripts/bench show draws it, anywhere")
     where.add_argument("--dry-run", action="store_true",
                        help="print the plan and the fio commands, run nothing")

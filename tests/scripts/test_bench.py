@@ -47,7 +47,8 @@ class Bench(unittest.TestCase):
         done = self.bench("--target", "page-cache", "--modes", "block,loop", "--seed", "7")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual({path.name for path in self.output.iterdir()},
-                         {"result.json", "table.txt", "environment.txt", "chart.svg", "chart.png"})
+                         {"result.json", "table.txt", "environment.txt", "chart.svg", "chart.png",
+                          "report.html"})
         result = results.read(self.output)
         self.assertTrue(result.complete)
         self.assertEqual((result.settings.seed, len(result.samples)), (7, 6))

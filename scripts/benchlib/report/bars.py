@@ -80,16 +80,18 @@ def _bar(svg: Svg, row: Bar, top: float, scale: Linear) -> None:
             svg.path([(end - shift - 3, y + BAR + 1), (end - shift + 3, y - 1)], stroke="paper",
                      stroke_width=3)
         return
-    _whisker(svg, scale, row.low, min(row.high, scale.high), y + BAR / 2)
+    _whisker(svg, scale, row.low, row.high, y + BAR / 2)
 
 
 def _whisker(svg: Svg, scale: Linear, low: float, high: float, y: float) -> None:
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return
+    left, right = scale(low), scale(min(high, scale.high))
     for role, stroke in (("paper", 3.6), ("ink", 1.5)):  # a light rim keeps it visible on the bar
-        svg.line(scale(low), y, scale(high), y, stroke=role, stroke_width=stroke)
-        for end in (low, high):
-            svg.line(scale(end), y - 4, scale(end), y + 4, stroke=role, stroke_width=stroke)
+        svg.line(left, y, right, y, stroke=role, stroke_width=stroke)
+        svg.line(left, y - 4, left, y + 4, stroke=role, stroke_width=stroke)
+        back = right - 5 if high > scale.high else right  # it goes on: an arrow head
+        svg.path([(back, y - 4), (right, y), (back, y + 4)], stroke=role, stroke_width=stroke)
 
 
 # ---- Ratios ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import BenchError, Exit, refuse
-from . import html, markdown, pdf, sources
+from . import files, html, markdown, pdf, sources
 from .page import Page
 
 WRITERS: dict[str, Callable[[Page, Path], None]] = {
@@ -58,4 +58,4 @@ def _default(given: list[Path]) -> Path:
     if len(given) > 1:
         raise refuse("several results need a name for their report", "Add --output FILE.html.")
     folder = given[0] if given[0].is_dir() else given[0].parent
-    return folder / "report.html"
+    return folder / files.REPORT

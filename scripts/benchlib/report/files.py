@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Everything drawn from a result: table, environment and chart, as files and on stdout."""
+"""All that is written beside a result: table, environment, chart, report; and told on stdout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from . import chart
-from .. import environment, results, table
+from . import chart, html, of_compare, surroundings
+from .. import results, table
 from ..model import Result
+from .page import Download, Page
+
+REPORT = "report.html"
 
 
 def write(folder: Path, result: Result) -> None:
@@ -15,32 +18,20 @@ def write(folder: Path, result: Result) -> None:
     results.write_text(folder / "table.txt", table.render(result))
     results.write_text(folder / "environment.txt", environment_text(result))
     chart.draw(result, folder)
+    raw = Download(results.RESULT, (folder / results.RESULT).read_bytes()) \
+        if (folder / results.RESULT).exists() else None
+    chapter = of_compare.chapter(result, [raw] if raw else [])
+    results.write_text(folder / REPORT, html.render(Page(chapter.title, [chapter])))
 
 
 def announce(folder: Path, result: Result) -> None:
     """Print the table, and where everything is."""
     print(table.render(result))
-    print(f"Chart {folder / 'chart.png'}, all figures and the environment in {folder}/")
-
-
-def environment_lines(result: Result) -> list[tuple[str, str]]:
-    """Where and with what was measured, as (what, value)."""
-    lines = [("measured", f"{result.started}, {result.seconds:.0f} s"),
-             *environment.describe(result.environment),
-             ("fio's CPUs", ", ".join(map(str, result.settings.cpus)))]
-    for target in result.targets:
-        queue = ", ".join(f"{name}={value}" for name, value in target.queue.items())
-        lines.append((f"target {target.name}", f"{target.medium}, {target.size >> 20} MiB"
-                                               f"{', queue: ' + queue if queue else ''}"))
-    for contender in result.contenders:
-        flags = "unknown" if contender.ring_flags is None else \
-            " ".join(contender.ring_flags) or "none"
-        lines.append((f"mode {contender.name}", f"{' '.join(contender.options)}; "
-                                                f"ring flags: {flags}"))
-    return lines
+    print(f"Report {folder / REPORT}, chart {folder / 'chart.png'}, all figures and the "
+          f"environment in {folder}/")
 
 
 def environment_text(result: Result) -> str:
-    lines = environment_lines(result)
+    lines = surroundings.lines(result)
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines) + "\n"

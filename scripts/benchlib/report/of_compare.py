@@ -12,7 +12,7 @@ from ..model import Case, Result, Summary, left_out
 from ..progress import clock
 from ..stats import CONFIDENCE, VERDICTS
 from ..words import duration
-from . import compare_figures, files
+from . import compare_figures, surroundings
 from .compare_view import View, best_rows
 from .page import (BAD, CAUTION, GOOD, NEUTRAL, Cell, Chapter, Download, Fact, Facts, Notes,
                    Section, Table, Verdict, cells, present, section)
@@ -114,10 +114,12 @@ def _sentence(view: View, best: Sequence[Summary], count: Counter[str]) -> str:
     left = [f"{count[word]} {'is' if count[word] == 1 else 'are'} {text}"
             for word, text in rest.items() if count[word]]
     if not parts:
-        subject = "In no case is there a clear difference"
-        if count["same"] == len(best):
-            subject = "All cases are the same within 2 %"
-        return f"{subject} between {_subject(view)} and {_reference(view)}."
+        same = count["same"] == len(best)
+        first = "In all cases there is less than 2 %" if same else \
+            "In no case is there a clear difference"
+        subject = _subject(view)
+        subject = subject.replace("The best", "the best", 1)
+        return f"{first} between {subject} and {_reference(view)}."
     tail = f" Of the others, {' and '.join(left)}." if left else ""
     return f"{'; '.join(parts)}.{tail}"
 
@@ -210,7 +212,7 @@ def _left_out(result: Result) -> Section | None:
 
 
 def _environment(result: Result) -> Section | None:
-    lines = files.environment_lines(result)
+    lines = surroundings.lines(result)
     notes = [value for name, value in lines if name == "note"]
     return section("Environment", Notes(notes),
                    Facts("", [line for line in lines if line[0] != "note"]))

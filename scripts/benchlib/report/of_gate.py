@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Sequence
+
+import numpy as np
 
 from .. import environment, stats
 from ..gate import verdict as gate_verdict
@@ -21,6 +24,7 @@ from .svg import Svg
 
 MOODS = {gate_verdict.PASS: GOOD, gate_verdict.IMPROVED: GOOD, gate_verdict.REGRESS: BAD,
          gate_verdict.TOO_NOISY: CAUTION, gate_verdict.TOO_FEW: CAUTION}
+Groups = dict[tuple[Case, str], dict[str, list[Sample]]]
 LOOKS = {BASELINE: baseline_key("baseline"), CANDIDATE: key("candidate", 0)}
 METHOD = [
     "Baseline and candidate ran in one campaign: in each round directly after each other, in "
@@ -54,6 +58,8 @@ def verdict(result: GateResult) -> Verdict:
     count = _verdicts(result)
     mood = MOODS.get(result.verdict, CAUTION)
     partial = "" if result.complete else " The run was stopped before its end."
+    if result.verdict not in gate_verdict.VERDICTS:
+        partial += " The measurement failed, so this is not all."
     return Verdict(mood if result.complete else CAUTION, result.verdict.replace("-", " "),
                    _sentence(result, count) + partial, _details(result))
 
@@ -135,9 +141,9 @@ def _shifts(result: GateResult) -> Figure | None:
                   "regressed, diamonds cannot be told.", [Panel("", draw)])
 
 
-def _groups(result: GateResult) -> dict[tuple[Case, str], dict[str, list[Sample]]]:
+def _groups(result: GateResult) -> Groups:
     """By case and mode, the runs of each side."""
-    found: dict[tuple[Case, str], dict[str, list[Sample]]] = {}
+    found: Groups = {}
     for sample in result.samples:
         mode, _, side = sample.contender.partition("@")
         if side in LOOKS:
@@ -157,10 +163,24 @@ def _ladders(result: GateResult) -> Figure | None:
                  for side in LOOKS if side in sides]))]
     if not found:
         return None
-    return Figure(f"The whole distribution of both sides, {len(found)} of {len(groups)} cases",
+    return Figure(_tail_title(groups),
                   "A point at 99 says: 99 % of all I/Os took no longer than this; lower is better. "
                   f"A line ends where fewer than {tails.ENOUGH} I/Os are left to tell.", found,
                   _legend(groups))
+
+
+def _tail_title(groups: Groups) -> str:
+    """Where the 99th percentiles lie farthest apart."""
+    apart = {}
+    for place, sides in groups.items():
+        if len(sides) == len(LOOKS):
+            base, own = (stats.percentile(stats.merge(s.latency for s in sides[side]), 99)
+                         for side in (BASELINE, CANDIDATE))
+            apart[place] = own / base
+    if not apart:
+        return "The whole distribution"
+    farthest = max(apart, key=lambda place: abs(math.log(apart[place])))
+    return f"The 99th percentiles differ most for {_title(*farthest)}: {change(apart[farthest])}"
 
 
 def _rounds(result: GateResult) -> Figure | None:
@@ -171,13 +191,16 @@ def _rounds(result: GateResult) -> Figure | None:
                  for side in LOOKS if side in sides]))]
     if not found:
         return None
-    return Figure("What the machine did is in both sides of a round and cancels out",
+    spreads = [panels.spread(samples) for sides in groups.values() for samples in sides.values()]
+    typical = f"{float(np.median(spreads)):.0%}".replace("%", " %")
+    return Figure(f"Half of a side's rounds typically lie within {typical} of each other: what is "
+                  "slow for both cancels out",
                   "Each point is one fio process. Both sides of a round ran directly after each "
                   "other. Hollow points: other programs disturbed the round.", found,
                   _legend(groups))
 
 
-def _legend(groups: dict[tuple[Case, str], dict[str, list[Sample]]]) -> list[Key]:
+def _legend(groups: Groups) -> list[Key]:
     return [look for side, look in LOOKS.items() if any(side in sides for sides in groups.values())]
 
 
