@@ -32,7 +32,6 @@ static void *watch(void *arg)
 	struct virtio_blk *v = arg;
 	struct pollfd fds[VIRTIO_WATCHED_MAX + 1];
 
-	__atomic_store_n(&v->is_watching, true, __ATOMIC_RELAXED);
 	for (;;) {
 		unsigned n = v->nr_watched;
 		const char *failure;

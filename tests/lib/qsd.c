@@ -22,7 +22,7 @@ static const char *log_path(void)
 	return path;
 }
 
-static _Noreturn void run_daemon(const char *blockdev, const char *export)
+static _Noreturn void run_daemon(const char *blockdev, const char *export, const char *monitor)
 {
 	int null = open("/dev/null", O_RDWR);
 	int log = open(log_path(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
@@ -32,7 +32,13 @@ static _Noreturn void run_daemon(const char *blockdev, const char *export)
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	execlp(PROGRAM, PROGRAM, "--blockdev", blockdev, "--export", export, NULL);
+	if (getenv("QEMU_STORAGE_DAEMON"))
+		execlp("sh", "sh", "-c", "exec $QEMU_STORAGE_DAEMON \"$@\"", PROGRAM, "--blockdev",
+		       blockdev, "--export", export, "--chardev", monitor, "--monitor", "chardev=m",
+		       NULL);
+	else
+		execlp(PROGRAM, PROGRAM, "--blockdev", blockdev, "--export", export, "--chardev",
+		       monitor, "--monitor", "chardev=m", NULL);
 	_exit(127);
 }
 
@@ -47,16 +53,59 @@ static void print_log(void)
 		fclose(f);
 }
 
-static bool listens(const char *path)
+/* A socket, or -1 when nobody listens. */
+static int connect_to(const char *path, const char *suffix)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int sock = (int)SYS(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	bool ok;
 
-	strcpy(addr.sun_path, path);
-	ok = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s", path, suffix);
+	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return sock;
 	close(sock);
-	return ok;
+	return -1;
+}
+
+static bool listens(const char *path)
+{
+	int sock = connect_to(path, "");
+
+	if (sock >= 0)
+		close(sock);
+	return sock >= 0;
+}
+
+/* The next answer of the monitor, or its greeting; events are passed over. */
+static void read_answer(FILE *f, const char *command)
+{
+	char line[4096];
+
+	do {
+		if (!fgets(line, sizeof(line), f))
+			FAIL(PROGRAM ": no answer to %s", command);
+	} while (strstr(line, "\"event\""));
+	if (strstr(line, "\"error\""))
+		FAIL(PROGRAM ": %s: %s", command, line);
+}
+
+static void send_command(FILE *f, const char *command)
+{
+	fprintf(f, "%s\n", command);
+	fflush(f);
+	read_answer(f, command);
+}
+
+void qsd_command(struct qsd *s, const char *command)
+{
+	int sock = connect_to(s->socket, ".qmp");
+	FILE *f = sock < 0 ? NULL : fdopen(sock, "r+");
+
+	if (!f)
+		FAIL(PROGRAM " has no monitor");
+	read_answer(f, "greeting");
+	send_command(f, "{\"execute\": \"qmp_capabilities\"}");
+	send_command(f, command);
+	fclose(f);
 }
 
 static void wait_until_ready(struct qsd *s)
@@ -81,17 +130,18 @@ static void wait_until_ready(struct qsd *s)
 
 void qsd_restart(struct qsd *s, const char *blockdev, const char *options)
 {
-	char node[4608], export[512];
+	char node[4608], export[512], monitor[256];
 
 	snprintf(node, sizeof(node), "%s,node-name=d", blockdev);
 	snprintf(export, sizeof(export),
 		 "type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=%s,%s", s->socket,
 		 options);
+	snprintf(monitor, sizeof(monitor), "socket,id=m,server=on,wait=off,path=%s.qmp", s->socket);
 	unlink(s->socket);
 	fflush(NULL);
 	s->pid = (pid_t)SYS(fork());
 	if (!s->pid)
-		run_daemon(node, export);
+		run_daemon(node, export, monitor);
 	wait_until_ready(s);
 }
 

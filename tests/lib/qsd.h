@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* qemu-storage-daemon as a vhost-user server, for one test case. */
+/*
+ * qemu-storage-daemon as a vhost-user server, for one test case. QEMU_STORAGE_DAEMON in the
+ * environment is another command to run in its place.
+ */
 #ifndef TEST_QSD_H
 #define TEST_QSD_H
 
@@ -19,6 +22,8 @@ struct qsd {
 void qsd_start(struct qsd *s, const char *blockdev, const char *options);
 /* Again, on the same socket, after qsd_kill(). */
 void qsd_restart(struct qsd *s, const char *blockdev, const char *options);
+/* Let its monitor execute a command of the QEMU machine protocol; the block device is node "d". */
+void qsd_command(struct qsd *s, const char *command);
 /* Kill it and wait for its end. */
 void qsd_kill(struct qsd *s);
 

@@ -300,6 +300,42 @@ static void errors_of_the_device(struct device *d)
 	blkio_destroy(&b);
 }
 
+static void resize(struct device *d, unsigned size)
+{
+	char command[200];
+
+	snprintf(command, sizeof(command),
+		 "{\"execute\": \"block_resize\", \"arguments\": {\"node-name\": \"d\", "
+		 "\"size\": %u}}",
+		 size);
+	qsd_command(&d->server, command);
+}
+
+/* The server's disk grows and shrinks while it is in use. */
+static void resized(struct device *d)
+{
+	struct blkio *b = device_start(d);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	char *buf = buffer(BLOCK);
+
+	for (int round = 0; round < 3; round++) {
+		CHECK_EQ(io_read(q, DEVICE_SIZE, buf, BLOCK, 0), -EIO);
+		resize(d, 2 * DEVICE_SIZE);
+		if (get_u64(b, "capacity") == DEVICE_SIZE)
+			SKIP("this qemu-storage-daemon does not tell clients of a new size; that "
+			     "of Debian 13 does, and is tested in the suite diff");
+		CHECK_EQ(get_u64(b, "capacity"), 2 * DEVICE_SIZE);
+		pattern(buf, DEVICE_SIZE, BLOCK, 1);
+		CHECK_EQ(io_write(q, DEVICE_SIZE, buf, BLOCK, 0), 0);
+		memset(buf, 0, BLOCK);
+		CHECK_EQ(io_read(q, DEVICE_SIZE, buf, BLOCK, 0), 0);
+		check_pattern(buf, DEVICE_SIZE, BLOCK, 1);
+		resize(d, DEVICE_SIZE);
+		CHECK_EQ(get_u64(b, "capacity"), DEVICE_SIZE);
+	}
+	blkio_destroy(&b);
+}
+
 #define BIT(n) (1ull << (n))
 enum { F_FLUSH = 9, F_MQ = 12, F_DISCARD, F_WRITE_ZEROES, F_INDIRECT = 28, F_EVENT_IDX };
 enum { P_MQ = 0, P_REPLY_ACK = 3, P_BACKEND_REQ = 5, P_MEM_SLOTS = 15 };
@@ -402,6 +438,7 @@ static const struct test tests[] = {
 	{ "read-only export", read_only_export, T_VHOST_USER },
 	{ "blocks of 4096 bytes", blocks_of_4096, T_VHOST_USER },
 	{ "errors of the device", errors_of_the_device, T_VHOST_USER },
+	{ "resized", resized, T_VHOST_USER },
 	{ "servers that can less", servers_that_can_less, T_VHOST_USER, 0, 120 },
 	{ "memory table", memory_table, T_VHOST_USER },
 };
