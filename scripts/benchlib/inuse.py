@@ -76,7 +76,7 @@ def _loop_users(path: str) -> list[str]:
 def _writers(path: str) -> list[str]:
     """Processes with the file open for writing (those of other users only when root)."""
     found = []
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+    for link in _descriptors():
         try:
             if not _same_file(path, str(link)):
                 continue
@@ -89,6 +89,16 @@ def _writers(path: str) -> list[str]:
         if flags & os.O_ACCMODE != os.O_RDONLY:
             found.append(f"open for writing in {process} (process {link.parent.parent.name})")
     return sorted(set(found))
+
+
+def _descriptors() -> Iterator[Path]:
+    """Every /proc/PID/fd/N that may be looked at. Processes end meanwhile, which glob() minds."""
+    for process in os.listdir("/proc"):
+        if process.isdigit():
+            try:
+                yield from list(Path("/proc", process, "fd").iterdir())
+            except OSError:
+                continue
 
 
 def _same_file(path: str, other: str) -> bool:

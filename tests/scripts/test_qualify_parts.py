@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from support import main
+from benchlib import inuse
 from benchlib.codec import encode
 from benchlib.errors import BenchError
 from benchlib.model import Environment, Histogram
@@ -269,6 +272,14 @@ class Acceptance(unittest.TestCase):
                   Check("d", "D", "4", "refuse", False, "w", "")]
         self.assertEqual(preflight.caveats(checks), ["B: 2. w", "C: 3. w"])
         self.assertEqual([check.name for check in preflight.refusals(checks)], ["d"])
+
+
+class Users(unittest.TestCase):
+    def test_a_process_that_ended_meanwhile_is_no_user(self) -> None:
+        processes = [*os.listdir("/proc"), "999999999"]  # more than the kernel ever gives
+        with tempfile.NamedTemporaryFile() as file, \
+                mock.patch("os.listdir", return_value=processes):
+            self.assertEqual(len(inuse.users(file.name)), 1)  # we are
 
 
 class Schema(unittest.TestCase):
