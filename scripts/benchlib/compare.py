@@ -14,7 +14,6 @@ from .errors import BenchError, Exit, refuse
 from .measure import Campaign
 from .model import SCHEMA, ContenderInfo, Environment, Result
 from .variants import is_native
-from .report import files
 
 
 def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
@@ -25,7 +24,7 @@ def compare(options: argparse.Namespace, campaign: Campaign) -> Exit:
         for target in campaign.targets.values():
             if target.scratch:
                 targets.make_scratch(target, stack, options.keep)
-        code = _run(campaign, folder, stack)
+        code = _run(campaign, folder, stack, options.raw)
     return code
 
 
@@ -37,7 +36,7 @@ def make_ready(campaign: Campaign, build: bool) -> None:
         prepare.check_engine(folder, fio)
 
 
-def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
+def _run(campaign: Campaign, folder: Path, stack: ExitStack, raw: bool) -> Exit:
     """Measure and report; what was measured before a failure or Ctrl-C is kept as partial."""
     results.prepare_folder(folder)
     stack.enter_context(machine.stay_off(campaign.settings.cpus))
@@ -60,8 +59,10 @@ def _run(campaign: Campaign, folder: Path, stack: ExitStack) -> Exit:
         system_calls=campaign.system_calls, retried_rounds=campaign.retried,
         samples=campaign.samples)
     folder = results.keep(folder, results.RESULT, result)
-    files.write(folder, result)
-    files.announce(folder, result)
+    if not raw:
+        from .report import files  # takes its time to load
+        files.write(folder, result)
+        files.announce(folder, result)
     return code
 
 
@@ -111,10 +112,10 @@ def contender_infos(campaign: Campaign) -> list[ContenderInfo]:
     infos = []
     for name, entrant in campaign.entrants.items():
         variant, engine = entrant.variant, entrant.variant.engine()
-        native = is_native(name) or variant.build is None
+        build = None if is_native(name) else variant.build
         infos.append(ContenderInfo(
             name, entrant.contender.label, entrant.against,
-            "" if native else builds[variant.build], versions[variant.fio],
+            builds[build] if build else "", versions[variant.fio],
             [option.replace(engine, "libblkio.so") if engine else option
              for option in entrant.contender.options],
             campaign.ring_flags.get(name)))
