@@ -17,11 +17,19 @@ builds:
 {builds}
 
 suites: unit (core with fake devices), api (public header only, on every device that can be made
-here), style (layers, symbols, header, format), and whatever tests/ adds: integration, scripts, vm.
+here), style (layers, symbols, header, format), and whatever tests/ adds: integration, scripts, vm, packages...
 A test that cannot run here is skipped, with its reason in the summary: run as root for all of them.
 
 A single test by hand:  ninja -C build-test-gcc && cd build-test-gcc && tests/api/api_data --help
 """
+
+
+# What a suite needs besides what all need: an option of scripts/setup, and what it brings.
+SUITE_NEEDS = {
+    "vm": ("--vm", "test VM"),
+    "scripts": ("--browser", "browser"),
+    "packages": ("--packaging", "tools for packages"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,12 +117,11 @@ def main(argv: list[str]) -> int:
     if not args.no_setup and not _set_up():
         _say("test: scripts/setup failed (see above); --no-setup tries without")
         return 1
-    with_vm = any(suites == () or "vm" in suites for _, suites in chosen)
-    if not args.no_setup and with_vm and not _set_up("--vm"):
-        _say("test: no test VM (see above): its tests will be skipped")
-    with_browser = any(suites == () or "scripts" in suites for _, suites in chosen)
-    if not args.no_setup and with_browser and not _set_up("--browser"):
-        _say("test: no browser (see above): its tests will be skipped")
+    wanted = {suite for _, suites in chosen for suite in suites}
+    everything = any(suites == () for _, suites in chosen)
+    for suite, (option, what) in SUITE_NEEDS.items():
+        if not args.no_setup and (everything or suite in wanted) and not _set_up(option):
+            _say(f"test: no {what} (see above): its tests will be skipped")
     if args.list:
         for build, suites in chosen:
             compile_build(build, args.jobs)
