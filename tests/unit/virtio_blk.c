@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * virtio-blk over a transport in this process: what requests look like to the device, what its
+ * answers become, what happens to requests when rings are lost and when the device fails.
+ */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "io.h"
+#include "test.h"
+#include "virtio/virtio_blk.h"
+#include "virtq_device.h"
+
+#define BIT(n) (1ull << (n))
+
+enum { N = 40, RING = 16, LEN = 4096 };
+
+/* ---- The transport ------------------------------------------------------------------------- */
+
+static struct fake_device {
+	struct virtio_blk *v;
+	uint64_t offered, accepted;
+	struct virtio_blk_config config;
+	struct virtq_device ring;
+	unsigned abandoned, attended;
+} device;
+
+static int fake_open(struct virtio_blk *v, uint64_t *offered, unsigned *max_queues)
+{
+	device.v = v;
+	*offered = device.offered;
+	*max_queues = 4;
+	v->b.lim.max_mem_regions = 16;
+	return 0;
+}
+
+static void fake_close(struct virtio_blk *v)
+{
+	(void)v;
+}
+
+static int fake_set_features(struct virtio_blk *v, uint64_t features)
+{
+	(void)v;
+	device.accepted = features;
+	return 0;
+}
+
+static int fake_read_config(struct virtio_blk *v, void *buf, size_t len)
+{
+	(void)v;
+	memcpy(buf, &device.config, len);
+	return 0;
+}
+
+static void take_ring(const struct virtio_queue *q)
+{
+	const struct virtq_config c = { q->vq.size, q->vq.packed, q->vq.event_idx, q->vq.indirect };
+
+	device_init(&device.ring, &c, q->vring.desc);
+}
+
+static int fake_queue_start(struct virtio_blk *v, struct virtio_queue *q)
+{
+	(void)v;
+	q->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	take_ring(q);
+	return 0;
+}
+
+static void fake_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
+{
+	(void)v;
+	close(q->kick.fd);
+}
+
+static int fake_run(struct virtio_blk *v)
+{
+	v->nr_watched = 0;
+	return 0;
+}
+
+static void fake_attend(struct virtio_blk *v)
+{
+	(void)v;
+	__atomic_add_fetch(&device.attended, 1, __ATOMIC_RELEASE);
+}
+
+static void fake_abandon(struct virtio_blk *v)
+{
+	(void)v;
+	device.abandoned++;
+}
+
+static const struct virtio_transport transport = {
+	.open = fake_open,
+	.close = fake_close,
+	.set_features = fake_set_features,
+	.read_config = fake_read_config,
+	.queue_start = fake_queue_start,
+	.queue_stop = fake_queue_stop,
+	.run = fake_run,
+	.attend = fake_attend,
+	.abandon = fake_abandon,
+};
+
+static void init(struct blkio *b)
+{
+	virtio_blk_init(container_of(b, struct virtio_blk, b), &transport);
+}
+
+static int map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
+{
+	(void)b, (void)region, (void)fd, (void)fd_offset;
+	return 0;
+}
+
+static void unmap(struct blkio *b, const struct bk_region *region)
+{
+	(void)b, (void)region;
+}
+
+static const struct bk_prop props[] = { VIRTIO_BLK_PROPS, { 0 } };
+
+static const struct bk_driver driver = {
+	.name = "fake-virtio",
+	.device_size = sizeof(struct virtio_blk),
+	.props = props,
+	.init = init,
+	.map = map,
+	.unmap = unmap,
+	VIRTIO_BLK_DRIVER_OPS,
+};
+
+const struct bk_driver *bk_find_driver(const char *name)
+{
+	return strcmp(name, driver.name) ? NULL : &driver;
+}
+
+const struct bk_driver *bk_driver_at(size_t index)
+{
+	return index ? NULL : &driver;
+}
+
+/* ---- Set-up -------------------------------------------------------------------------------- */
+
+static const uint64_t all_features =
+    BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
+    BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_FLUSH) |
+    BIT(VIRTIO_BLK_F_MQ) | BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+
+static void reset_device(void)
+{
+	device = (struct fake_device){
+		.offered = all_features,
+		.config = {
+			.capacity = 1 << 20,
+			.seg_max = 8,
+			.blk_size = 512,
+			.num_queues = 4,
+			.max_discard_sectors = 1000,
+			.max_write_zeroes_sectors = 2000,
+			.discard_sector_alignment = 8,
+		},
+	};
+}
+
+struct rig {
+	struct blkio *b;
+	struct blkioq *q;
+	struct blkio_mem_region region;
+	char *buf;
+	struct iovec iov[2];
+};
+
+static struct rig start(void)
+{
+	struct rig r;
+
+	CHECK_OK(blkio_create("fake-virtio", &r.b));
+	CHECK_OK(blkio_connect(r.b));
+	CHECK_OK(blkio_set_int(r.b, "queue-size", RING));
+	CHECK_OK(blkio_start(r.b));
+	r.q = blkio_get_queue(r.b, 0);
+	CHECK_OK(blkio_alloc_mem_region(r.b, &r.region, N * LEN));
+	CHECK_OK(blkio_map_mem_region(r.b, &r.region));
+	r.buf = r.region.addr;
+	return r;
+}
+
+/* Of every kind of ring. */
+static void on_each_ring(void (*test)(void))
+{
+	for (unsigned kind = 0; kind < 8; kind++) {
+		reset_device();
+		if (kind & 1)
+			device.offered |= BIT(VIRTIO_F_RING_PACKED);
+		if (kind & 2)
+			device.offered &= ~BIT(VIRTIO_RING_F_INDIRECT_DESC);
+		if (kind & 4)
+			device.offered &= ~BIT(VIRTIO_RING_F_EVENT_IDX);
+		printf("features %#llx\n", (unsigned long long)device.offered);
+		test();
+	}
+}
+
+static void submit(struct blkioq *q)
+{
+	CHECK_OK(blkioq_do_io(q, NULL, 0, 0, NULL));
+}
+
+static void *at(const struct virtq_buf *buf)
+{
+	return (void *)(uintptr_t)buf->iova;
+}
+
+/* Return a chain with this status, after the device wrote so many bytes. */
+static void answer(const struct device_chain *c, uint8_t status, uint32_t len)
+{
+	CHECK_EQ(c->buf[c->n - 1].len, 1);
+	CHECK(c->buf[c->n - 1].device_writes);
+	*(uint8_t *)at(&c->buf[c->n - 1]) = status;
+	device_push(&device.ring, c->id, len);
+}
+
+static unsigned answer_all(void)
+{
+	struct device_chain c;
+	unsigned n = 0;
+
+	for (; device_pop(&device.ring, &c); n++)
+		answer(&c, VIRTIO_BLK_S_OK, 1);
+	return n;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------ */
+
+/* The next chain has this header, and data (of the last argument, per buffer) in n buffers. */
+static struct device_chain expect(uint32_t type, uint64_t sector, unsigned n, uint32_t len)
+{
+	const struct virtio_blk_outhdr *h;
+	static struct device_chain c;
+
+	CHECK(device_pop(&device.ring, &c));
+	h = at(&c.buf[0]);
+	CHECK_EQ(c.buf[0].len, sizeof(*h));
+	CHECK(!c.buf[0].device_writes);
+	CHECK_EQ(h->type, type);
+	CHECK_EQ(h->ioprio, 0);
+	CHECK_EQ(h->sector, sector);
+	CHECK_EQ(c.n, n + 2);
+	for (unsigned i = 1; i <= n; i++) {
+		CHECK_EQ(c.buf[i].len, len);
+		CHECK_EQ(c.buf[i].device_writes, type == VIRTIO_BLK_T_IN);
+	}
+	return c;
+}
+
+static void expect_range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags)
+{
+	struct device_chain c = expect(type, 0, 1, sizeof(struct virtio_blk_discard_write_zeroes));
+	const struct virtio_blk_discard_write_zeroes *range = at(&c.buf[1]);
+
+	CHECK_EQ(range->sector, sector);
+	CHECK_EQ(range->num_sectors, sectors);
+	CHECK_EQ(range->flags, flags);
+	answer(&c, VIRTIO_BLK_S_OK, 1);
+}
+
+static void what_the_device_sees(void)
+{
+	struct rig r = start();
+	struct blkio_completion done[8];
+	struct device_chain c;
+	struct iovec iov[3] = { { r.buf, LEN }, { r.buf + 3 * LEN, LEN }, { r.buf + LEN, LEN } };
+
+	for (int round = 0; round < 3 * RING; round++) {
+		blkioq_read(r.q, 8 * 512, r.buf, LEN, NULL, 0);
+		blkioq_writev(r.q, 7 * 512, iov, 3, NULL, 0);
+		submit(r.q);
+		c = expect(VIRTIO_BLK_T_IN, 8, 1, LEN);
+		CHECK(at(&c.buf[1]) == r.buf);
+		answer(&c, VIRTIO_BLK_S_OK, LEN + 1);
+		c = expect(VIRTIO_BLK_T_OUT, 7, 3, LEN);
+		for (int i = 0; i < 3; i++)
+			CHECK(at(&c.buf[i + 1]) == iov[i].iov_base);
+		answer(&c, VIRTIO_BLK_S_OK, 1);
+		blkioq_flush(r.q, NULL, 0);
+		blkioq_discard(r.q, 8 * 512, 16 * 512, NULL, 0);
+		submit(r.q);
+		c = expect(VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+		answer(&c, VIRTIO_BLK_S_OK, 1);
+		expect_range(VIRTIO_BLK_T_DISCARD, 8, 16, 0);
+		blkioq_write_zeroes(r.q, 512, 1024, NULL, 0);
+		blkioq_write_zeroes(r.q, 512, 1024, NULL, BLKIO_REQ_NO_UNMAP);
+		submit(r.q);
+		expect_range(VIRTIO_BLK_T_WRITE_ZEROES, 1, 2, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
+		expect_range(VIRTIO_BLK_T_WRITE_ZEROES, 1, 2, 0);
+		CHECK_EQ(blkioq_do_io(r.q, done, 6, 6, NULL), 6);
+		for (int i = 0; i < 6; i++)
+			CHECK_EQ(done[i].ret, 0);
+	}
+	blkio_destroy(&r.b);
+}
+
+static void what_answers_become(void)
+{
+	static const struct {
+		uint8_t status;
+		uint32_t len;
+		int ret;
+	} answers[] = {
+		{ VIRTIO_BLK_S_OK, LEN + 1, 0 },
+		{ VIRTIO_BLK_S_OK, 0, 0 },
+		{ VIRTIO_BLK_S_IOERR, 1, -EIO },
+		{ VIRTIO_BLK_S_UNSUPP, 1, -ENOTSUP },
+		{ 0xff, 1, -EPROTO },
+		{ 77, 1, -EPROTO },
+		{ VIRTIO_BLK_S_OK, UINT32_MAX, -EIO },
+		{ VIRTIO_BLK_S_OK, LEN + 100, -EIO },
+	};
+	struct rig r = start();
+	struct blkio_completion done;
+
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+		struct device_chain c;
+
+		blkioq_read(r.q, 0, r.buf, LEN, NULL, 0);
+		submit(r.q);
+		c = expect(VIRTIO_BLK_T_IN, 0, 1, LEN);
+		answer(&c, answers[i].status, answers[i].len);
+		CHECK_EQ(blkioq_do_io(r.q, &done, 1, 1, NULL), 1);
+		CHECK_EQ(done.ret, answers[i].ret);
+	}
+	blkio_destroy(&r.b);
+}
+
+/* ---- Loss ---------------------------------------------------------------------------------- */
+
+static void queue_reads(struct rig *r, unsigned char *seen)
+{
+	r->iov[0] = (struct iovec){ r->buf, LEN };
+	r->iov[1] = (struct iovec){ r->buf + 2 * LEN, LEN };
+	for (int i = 0; i < N; i++) {
+		if (i % 3)
+			blkioq_read(r->q, 0, r->buf, LEN, seen + i, 0);
+		else
+			blkioq_readv(r->q, 0, r->iov, 2, seen + i, 0);
+	}
+	submit(r->q);
+}
+
+/* Up to so many completions, which all have this result. */
+static unsigned collect_some(struct rig *r, int most, int want)
+{
+	struct blkio_completion done[N];
+	int n = blkioq_do_io(r->q, done, 0, most, NULL);
+
+	CHECK_OK(n);
+	for (int i = 0; i < n; i++) {
+		CHECK_EQ(done[i].ret, want);
+		CHECK_EQ(++*(unsigned char *)done[i].user_data, 1);
+	}
+	return (unsigned)n;
+}
+
+static unsigned collect(struct rig *r, int want)
+{
+	return collect_some(r, N, want);
+}
+
+/* What was answered counts; the rest is on the new ring, with what waited behind it. */
+static void rings_lost(void)
+{
+	struct rig r = start();
+
+	for (unsigned round = 0; round < 20; round++) {
+		unsigned char seen[N] = { 0 };
+		unsigned answered = 0, attended = device.attended, got = 0;
+		struct device_chain c;
+
+		queue_reads(&r, seen);
+		for (; answered < round % 5 && device_pop(&device.ring, &c); answered++)
+			answer(&c, VIRTIO_BLK_S_OK, 1);
+		virtio_lose_rings(device.v);
+		got = collect(&r, 0);
+		CHECK_EQ(got, answered);
+		while (__atomic_load_n(&device.attended, __ATOMIC_ACQUIRE) == attended)
+			usleep(100);
+		take_ring(to_virtio_queue(r.q));
+		while (got < N) {
+			answer_all();
+			got += collect(&r, 0);
+		}
+		CHECK_EQ(answer_all(), 0);
+	}
+	blkio_destroy(&r.b);
+}
+
+static void fails(void)
+{
+	struct rig r = start();
+	unsigned char seen[N] = { 0 };
+	unsigned got = 0;
+
+	queue_reads(&r, seen);
+	virtio_fail_as(device.v, ENOTCONN, "gone");
+	virtio_fail(device.v, "again");
+	CHECK_EQ(device.abandoned, 1);
+	while (got < N)
+		got += collect(&r, -ENOTCONN);
+	CHECK_IO_ERR(io_read(r.q, 0, r.buf, LEN, 0), ENOTCONN, "gone");
+	blkio_destroy(&r.b);
+}
+
+/* A device that breaks the rules is given up. */
+static void breaks_the_rules(void)
+{
+	struct rig r = start();
+	unsigned char seen[N] = { 0 };
+	struct device_chain c;
+	unsigned got;
+
+	queue_reads(&r, seen);
+	CHECK(device_pop(&device.ring, &c));
+	answer(&c, VIRTIO_BLK_S_OK, 1);
+	device.ring.chain_len[RING - 1] = 1;
+	device_push(&device.ring, (uint16_t)(c.id == RING - 1 ? 0 : c.id), 0);
+	got = collect_some(&r, 1, 0);
+	CHECK_EQ(got, 1);
+	while (got < N)
+		got += collect(&r, -EIO);
+	CHECK_EQ(device.abandoned, 1);
+	blkio_destroy(&r.b);
+}
+
+#define ON_EACH_RING(test)                                                                         \
+	static void each_##test(struct device *d)                                                  \
+	{                                                                                          \
+		(void)d;                                                                           \
+		on_each_ring(test);                                                                \
+	}
+
+ON_EACH_RING(what_the_device_sees)
+ON_EACH_RING(what_answers_become)
+ON_EACH_RING(rings_lost)
+ON_EACH_RING(fails)
+ON_EACH_RING(breaks_the_rules)
+
+static const struct test tests[] = {
+	{ "what the device sees", each_what_the_device_sees },
+	{ "what its answers become", each_what_answers_become },
+	{ "rings are lost", each_rings_lost },
+	{ "the device fails", each_fails },
+	{ "the device breaks the rules", each_breaks_the_rules },
+};
+TEST_MAIN(tests)
