@@ -217,9 +217,14 @@ void uring_exit(struct uring *u)
 		uring_enter(u, uring_inflight(u), &w);
 		uring_seen(u, uring_ready(u));
 	}
-	/* A closed ring goes away later; the device file shall be closed when we are done. */
-	uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);
-	uring_register(u, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	/*
+	 * A closed ring goes away later; the device file shall be closed when we are done. But these
+	 * wait for all requests, so not if the device does not answer.
+	 */
+	if (!uring_inflight(u)) {
+		uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);
+		uring_register(u, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	}
 	/* Only the owner can; otherwise the slot is its own until the thread ends. */
 	if (u->owner == &uring_thread_mark) {
 		struct io_uring_rsrc_update reg = { .offset = u->enter_fd };
