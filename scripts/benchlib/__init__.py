@@ -3,7 +3,7 @@
 
 One small module per question: where is I/O done (targets), by whom (contenders), how is one fio
 process run (fio), in which order (schedule), what do the figures say (stats), how are they kept
-(model, results) and shown (table, chart). A subcommand (compare, ...) only puts these together.
+(model, results; history) and shown (table, report). A subcommand (compare, ...) only puts these together.
 
 Modules needed before the set-up ran (cli, prepare, options, errors) use the standard library only.
 """

@@ -12,6 +12,7 @@ from .. import kinds, prepare
 from ..errors import Exit, refuse
 from ..progress import Progress
 from . import figures, machine, options as history_options
+from .changepoint import LEAST
 from .figures import METRICS
 from .store import Entry, History, opened
 from .trends import Trend, sparkline, trends
@@ -85,6 +86,9 @@ def _trend(store: History, options: argparse.Namespace) -> Exit:
         _print_trend(trend)
     changed = sum(bool(trend.changes) for trend in found)
     print(f"{len(found)} series, {changed} with changes of {options.min_effect:.0%} or more")
+    longest = max(len(trend.figures) for trend in found)
+    if longest < 2 * LEAST:
+        print(f"the longest has {longest} results; changes are told from {2 * LEAST} on")
     if options.output:
         _write(options.output, found, machine.describe(store.machines()[chosen]),
                options.min_effect)

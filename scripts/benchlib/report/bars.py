@@ -74,7 +74,8 @@ def _bar(svg: Svg, row: Bar, top: float, scale: Linear) -> None:
     y = top + LINE + 1
     cut = row.value > scale.high
     end = scale(min(row.value, scale.high))
-    svg.rect(scale(0), y, end - scale(0), BAR, fill=row.role, rx=1.5)
+    svg.rect(scale(0), y, end - scale(0), BAR, fill=row.role, rx=1.5,
+             tip=f"{row.name}: {row.words}")
     if cut:  # a torn edge says that it goes on
         for shift in (14, 20):
             svg.path([(end - shift - 3, y + BAR + 1), (end - shift + 3, y - 1)], stroke="paper",
