@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TextIO
+from typing import Iterable
 
 VALGRIND = "valgrind"
 
@@ -19,7 +19,7 @@ def command(profile: str, program: list[str]) -> list[str]:
             *program]
 
 
-def costs_by_object(profile: TextIO) -> dict[str, int]:
+def costs_by_object(profile: Iterable[str]) -> dict[str, int]:
     """Instructions by executable or library, from a callgrind profile."""
     names: dict[str, str] = {}
     costs: dict[str, int] = {}

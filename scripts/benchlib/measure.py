@@ -21,7 +21,7 @@ from .progress import Progress
 from .schedule import Block, blocks
 from .targets import Target
 from .variants import Entrant
-from .words import case_label
+from .words import case_label, duration
 
 TRIAL_MS = 100
 LOOK_SECONDS = 0.5  # so long is looked at other load before a round is repeated
@@ -158,9 +158,9 @@ class Campaign:
         for name in block.order:
             outcome = self._run(block.case, name, block.random_seed)
             outcomes.append(outcome)
-            self.progress.step(f"round {block.round + 1}/{max(block.round + 1, self.settings.rounds)}  "
-                               f"{case_label(block.case)}  "
-                               f"{self.entrants[name].contender.label}: {outcome.mean / 1000:.2f} µs")
+            rounds = max(block.round + 1, self.settings.rounds)
+            self.progress.step(f"round {block.round + 1}/{rounds}  {case_label(block.case)}  "
+                               f"{self.entrants[name].contender.label}: {duration(outcome.mean)}")
         load, at = meter.share(), round(time.monotonic() - self.begin, 2)
         return [Sample(case=block.case, contender=name, at=at,
                        round=block.round, position=position, calm=load <= self.settings.max_load,

@@ -41,7 +41,7 @@ def middle_mean(histogram: Histogram, low: float = 0.25, high: float = 0.75) -> 
     ends = np.cumsum(histogram.counts, dtype=float)
     if ends.size == 0 or ends[-1] == 0:
         raise ValueError("an empty histogram has no mean")
-    begins = np.concatenate(([0.0], ends[:-1]))
+    begins = ends - np.asarray(histogram.counts, dtype=float)
     inside = np.minimum(ends, high * ends[-1]) - np.maximum(begins, low * ends[-1])
     weights = np.clip(inside, 0, None)
     return float(np.sum(weights * bins) / np.sum(weights))

@@ -100,8 +100,8 @@ def add_matrix(group: Any) -> None:
                        help="fio's workloads: randread (default), read, randwrite, randrw, ...; "
                             "randrw:70 has 70 %% reads")
     group.add_argument("--destructive", action="store_true",
-                       help="allow a workload that overwrites the --target; never given to one that "
-                            "is mounted or in use")
+                       help="allow a workload that overwrites the --target; never given to one "
+                            "that is mounted or in use")
 
 
 def add_machine(group: Any) -> None:

@@ -65,7 +65,8 @@ def _head(result: Result) -> list[str]:
     settings = result.settings
     jobs = "one job on one CPU" if settings.numjobs == [1] else \
         f"{', '.join(map(str, settings.numjobs))} jobs on {len(settings.cpus)} CPUs"
-    lines = [f"{workload(result)}, {jobs}, {settings.rounds} interleaved rounds of "
+    more = " or more" if settings.until is not None else ""
+    lines = [f"{workload(result)}, {jobs}, {settings.rounds}{more} interleaved rounds of "
              f"{settings.runtime_ms} ms, seed {settings.seed}",
              "Latency is submission to completion (fio's lat); lower is better. Mean: median over "
              "the rounds;",

@@ -81,7 +81,7 @@ def _shift(case: Case, contender: str, name: str, before: Sequence[Sample],
            after: Sequence[Sample]) -> Shift:
     first, later = ([sample.mean for sample in stats.usable(samples)]
                     for samples in (before, after))
-    old, new = np.log(first), np.log(later)
+    old, new = ([math.log(mean) for mean in means] for means in (first, later))
     ratio = inference.shift(new, old)
     return Shift(case, contender, name, float(np.median(first)), float(np.median(later)),
                  dataclasses.replace(ratio, median=math.exp(ratio.median), low=math.exp(ratio.low),

@@ -27,8 +27,7 @@ from benchlib import codec, results
 from benchlib.errors import BenchError, Exit
 from benchlib.gate import judge, output, sides, store, verdict
 from benchlib.gate.counts import INSTRUCTIONS
-from benchlib.gate.model import BASELINE, CANDIDATE, SCHEMA, Count, Finding, GateResult, Limits, \
-    Side
+from benchlib.gate.model import BASELINE, CANDIDATE, SCHEMA, Count, GateResult, Limits, Side
 from benchlib.gate.selftest import SelfTest, sound
 from benchlib.gate.verdict import IMPROVED, PASS, REGRESS, TOO_FEW, TOO_NOISY
 from benchlib.model import Case, Histogram, Interval, Sample, Settings

@@ -30,10 +30,9 @@ def count(campaign: Campaign, mode: str, case: Case, limits: Limits) -> list[Cou
     """All figures of a mode in a case that can be counted here."""
     found = []
     sides = [f"{mode}@{BASELINE}", f"{mode}@{CANDIDATE}"]
-    instructions = [_instructions(campaign, case, name) for name in sides]
-    if instructions[0] and instructions[1]:
-        (before, steady), (after, steady_too) = instructions
-        found.append(_count(case, mode, INSTRUCTIONS, before, after, steady and steady_too,
+    if callgrind.present():
+        (before, steady), (after, still) = (_instructions(campaign, case, name) for name in sides)
+        found.append(_count(case, mode, INSTRUCTIONS, before, after, steady and still,
                             limits.instructions * before))
     calls = [_calls(campaign, case, name) for name in sides]
     if calls[0] is not None and calls[1] is not None:
@@ -47,10 +46,8 @@ def _count(case: Case, mode: str, what: str, before: float, after: float, repeat
                  verdict.of_count(before, after, repeatable, limit))
 
 
-def _instructions(campaign: Campaign, case: Case, name: str) -> tuple[float, bool] | None:
-    """Instructions per I/O in the library and whether they repeat; None without valgrind."""
-    if not callgrind.present():
-        return None
+def _instructions(campaign: Campaign, case: Case, name: str) -> tuple[float, bool]:
+    """Instructions per I/O in the library, and whether they repeat."""
     job = replace(campaign.job(case, random_seed=1), numjobs=1)
     with campaign.entrants[name].contender.reach(campaign.targets[case.target]) as reach:
         costs = [_in_library([*campaign.command(name, replace(job, ios=ios), reach),

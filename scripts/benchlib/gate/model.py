@@ -60,6 +60,9 @@ class Count:
     verdict: str
 
 
+Item = Finding | Count  # what has a verdict
+
+
 @dataclass(frozen=True)
 class GateResult:
     schema: str
@@ -79,3 +82,6 @@ class GateResult:
     counts: list[Count]
     notes: list[str]
     samples: list[Sample]  # contenders are MODE@baseline and MODE@candidate
+
+    def items(self) -> list[Item]:
+        return [*self.findings, *self.counts]

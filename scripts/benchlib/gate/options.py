@@ -42,7 +42,7 @@ examples
   scripts/bench gate                                   the working tree against HEAD
   scripts/bench gate --baseline origin/main            a branch against main, as in CI
   scripts/bench gate --baseline build-old --candidate build-new --no-build
-  scripts/bench gate --baseline v1.5 --target tmpfs --target page-cache --depth 1,32 --modes block,loop
+  scripts/bench gate --baseline v1.5 --target tmpfs --target page-cache --modes block,loop
   scripts/bench gate --baseline results/gate-20260101-120000  against a stored result
   scripts/bench gate --effect 5 --budget 60            coarse and quick
   scripts/bench gate --aa 20                           how often is it wrong when nothing differs?
@@ -112,6 +112,7 @@ def register(parser: argparse.ArgumentParser) -> None:
                         help="compare the candidate with itself N times and record how often that "
                              "is called a difference")
     itself.add_argument("--self-test", action="store_true",
-                        help="--aa, then as often a build that --slowdown makes slower: is it found?")
+                        help="--aa (20), then as often a build that --slowdown makes slower: is it "
+                             "found?")
     itself.add_argument("--slowdown", type=options.share, default=0.05, metavar="PERCENT",
                         help="of --self-test, of the typical latency (default: 5)")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from ..words import case_id, case_label, duration
 from . import verdict
 from .counts import INSTRUCTIONS
-from .model import Count, Finding, GateResult
+from .model import Count, Finding, GateResult, Item
 
 HEADLINE = {
     verdict.PASS: "no regression", verdict.IMPROVED: "faster than the baseline",
@@ -121,7 +121,7 @@ def _emphasis(word: str) -> str:
 
 def junit(result: GateResult) -> str:
     """One test case per verdict; what is tolerated is skipped instead of failed."""
-    items = [*result.findings, *result.counts]
+    items = result.items()
     failing = [item for item in items if _fails(item.verdict, result)]
     suite = ElementTree.Element("testsuite", name="libblkio-gate", tests=str(len(items)),
                                 failures=str(len(failing)), errors=str(int(not items)),
@@ -142,7 +142,7 @@ def junit(result: GateResult) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _junit_case(suite: ElementTree.Element, item: Finding | Count, result: GateResult) -> None:
+def _junit_case(suite: ElementTree.Element, item: Item, result: GateResult) -> None:
     what = item.metric if isinstance(item, Finding) else item.what
     _, text = _finding_row(item) if isinstance(item, Finding) else _count_row(item)
     case = ElementTree.SubElement(suite, "testcase", classname=case_id(item.case),

@@ -20,7 +20,7 @@ from ..measure import Campaign
 from ..model import Environment, Sample, left_out
 from ..variants import FIO, Variant
 from . import counts, judge, verdict
-from .model import BASELINE, CANDIDATE, SCHEMA, Count, GateResult, Limits, Side
+from .model import SCHEMA, Count, GateResult, Limits, Side
 
 RAMP_MS = 30
 FAILED = "failed"
@@ -104,7 +104,7 @@ def _result(options: argparse.Namespace, planned: Campaign, environment: Environ
 
 def _concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outcome:
     """With the verdict over all; a run that failed or found nothing has none."""
-    words = [item.verdict for item in [*result.findings, *result.counts]]
+    words = [item.verdict for item in result.items()]
     if code == Exit.OK and words:
         status = verdict.exit_status(words, tolerated)
         return Outcome(replace(result, verdict=verdict.worst(words), exit_status=int(status)),

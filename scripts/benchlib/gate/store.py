@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import results
-from .model import CANDIDATE, SCHEMA, GateResult
-from ..codec import DecodeError
 from ..errors import refuse
 from ..model import Result, Sample
+from .model import CANDIDATE, SCHEMA, GateResult
 
 FILE = results.GATE
 
