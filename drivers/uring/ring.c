@@ -218,8 +218,8 @@ void uring_exit(struct uring *u)
 		uring_seen(u, uring_ready(u));
 	}
 	/*
-	 * A closed ring goes away later; the device file shall be closed when we are done. But these
-	 * wait for all requests, so not if the device does not answer.
+	 * A closed ring goes away later; the device file shall be closed when we are done. But
+	 * these wait for all requests, so not if the device does not answer.
 	 */
 	if (!uring_inflight(u)) {
 		uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The capacity of a device that is in use changes: QEMU is asked to, through a port of the guest.
- * What was beyond the end is there afterwards, and is gone when the device shrinks.
+ * What QEMU says and does through a port of the guest. The capacity of a device that is in use
+ * changes: what was beyond the end is there afterwards, and is gone when the device shrinks.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -41,6 +41,21 @@ static int open_port(const char *wanted)
 static void tell(int port, const char *command)
 {
 	CHECK_EQ(write(port, command, strlen(command)), strlen(command));
+}
+
+/* QEMU's answer to what was told, in one line; events before it are left out. */
+static void hear(int port, char *answer, size_t room)
+{
+	size_t n;
+
+	do {
+		for (n = 0; n < room - 1; n++) {
+			CHECK_EQ(read(port, &answer[n], 1), 1);
+			if (answer[n] == '\n')
+				break;
+		}
+		answer[n] = '\0';
+	} while (!strstr(answer, "\"return\"") && !strstr(answer, "\"error\""));
 }
 
 static void resize(int port, struct blkio *b, uint64_t bytes)
@@ -91,7 +106,37 @@ static void grows_and_shrinks(struct device *d)
 	close(port);
 }
 
+/* What the device says that was agreed on, not what we think. */
+static void rings_are_packed(struct device *d)
+{
+	static char answer[1 << 16];
+	int port = open_port("qmp");
+	struct blkio *b;
+	char *mine;
+
+	(void)d;
+	CHECK_OK(blkio_create(getenv("TEST_DRIVER"), &b));
+	CHECK_OK(blkio_set_str(b, "path", getenv("TEST_PATH")));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	tell(port, "{\"execute\":\"qmp_capabilities\"}\n");
+	hear(port, answer, sizeof(answer));
+	tell(port, "{\"execute\":\"x-query-virtio-status\",\"arguments\":"
+		   "{\"path\":\"/machine/peripheral/blk1/virtio-backend\"}}\n");
+	hear(port, answer, sizeof(answer));
+	mine = strstr(answer, "\"guest-features\"");
+	if (!mine)
+		FAIL("QEMU says %s", answer);
+	/* "guest-features", then "host-features": only of the first. */
+	*strstr(mine, "host-features") = '\0';
+	CHECK(strstr(mine, "VIRTIO_F_RING_PACKED"));
+	CHECK(strstr(mine, "VIRTIO_F_IOMMU_PLATFORM") || strstr(mine, "VIRTIO_F_ACCESS_PLATFORM"));
+	blkio_destroy(&b);
+	close(port);
+}
+
 static const struct test tests[] = {
+	{ "the device knows of packed rings", rings_are_packed, .timeout = 60 },
 	{ "grows and shrinks", grows_and_shrinks, .timeout = 60 },
 };
 
