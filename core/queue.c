@@ -142,7 +142,7 @@ static cold_path int collect_special(struct blkioq *q, struct blkio_completion *
 
 int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 {
-	struct bk_req *r = q->done.head, *last = r;
+	struct bk_req *r = q->done.head, *last;
 	int n = 0;
 
 	if (!r || !max)

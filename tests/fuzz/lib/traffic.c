@@ -60,6 +60,8 @@ static void *some_buffer(struct traffic *t)
 {
 	uint16_t at = fuzz_u16(t->in);
 
+	if (t->bounces)
+		return (char *)t->region.addr + at;
 	return (char *)t->region.addr + (at & 0x8000 ? (uint64_t)at << 3 : (uint64_t)(at << 9));
 }
 
@@ -67,6 +69,8 @@ static uint64_t some_len(struct traffic *t)
 {
 	uint8_t n = fuzz_u8(t->in);
 
+	if (t->bounces)
+		return (uint64_t)n << 9;
 	return n < 0xf0 ? (uint64_t)n << 9 : (uint64_t)1 << (n & 0xf) << (fuzz_u8(t->in) & 31);
 }
 
@@ -201,6 +205,8 @@ void traffic_run(struct traffic *t, struct blkio *b, struct fuzz_input *in)
 	blkio_set_int(b, "queue-size", 1 << (shape & 7));
 	blkio_set_int(b, "num-queues", 2 - (shape >> 3 & 1));
 	blkio_set_int(b, "num-poll-queues", shape >> 4 & 1);
+	if (shape >> 5 & 1)
+		blkio_set_int(b, "bounce-buffers", 1 + (shape >> 6));
 	if (blkio_start(b)) {
 		blkio_set_int(b, "num-queues", 1);
 		blkio_set_int(b, "num-poll-queues", 0);
@@ -208,7 +214,10 @@ void traffic_run(struct traffic *t, struct blkio *b, struct fuzz_input *in)
 		if (blkio_start(b))
 			return;
 	}
-	if (!blkio_alloc_mem_region(b, &t->region, BUFFERS))
+	if (blkio_alloc_mem_region(b, &t->region, BUFFERS))
+		return;
+	t->bounces = shape >> 5 & 1;
+	if (!t->bounces)
 		blkio_map_mem_region(b, &t->region);
 	while (fuzz_has(in))
 		turn(t);

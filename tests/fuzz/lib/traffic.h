@@ -20,6 +20,7 @@ struct traffic {
 	struct fuzz_input *in;
 	struct blkio *b;
 	struct blkio_mem_region region; /* of buffers */
+	bool bounces; /* the region is not mapped: what is not in it would be read by the library */
 	struct iovec iov[TRAFFIC_REQUESTS][8];
 	struct traffic_request requests[TRAFFIC_REQUESTS];
 	unsigned outstanding[TRAFFIC_QUEUES];
