@@ -9,7 +9,7 @@ from .. import stats
 from ..model import Case, Interval, Result
 from ..report.bars import Bar, bars
 from ..report.colours import series_role
-from ..table import cases, labels
+from ..table import cases, labels, of_case
 from ..words import case_label, duration
 from .figures import Pair
 
@@ -31,11 +31,12 @@ def answers(result: Result, pairs: tuple[Pair, ...]) -> list[str]:
 
 
 def _sentence(result: Result, case: Case, pair: Pair, found: Interval) -> str:
-    names, means = labels(result), {row.contender: row.mean for row in result.summaries
-                                    if row.case == case}
-    own, base = (f"{names[name]} {duration(means[name])}" for name in pair)
-    return (f"{case_label(case)}: {own} against {base}, {found.median:.3f} times [{found.low:.3f}, "
-            f"{found.high:.3f}], {stats.VERDICTS[stats.verdict(found)]}")
+    names, rows = labels(result), {row.contender: row for row in of_case(result, case)}
+    own, base = (rows[name] for name in pair)
+    return (f"{case_label(case)}: {names[own.contender]} {duration(own.mean)} against "
+            f"{names[base.contender]} {duration(base.mean)}, {found.median:.3f} times "
+            f"[{found.low:.3f}, {found.high:.3f}], {stats.VERDICTS[stats.verdict(found)]}; medians "
+            f"{duration(own.p50)} and {duration(base.p50)}")
 
 
 def chart(result: Result, case: Case, pairs: tuple[Pair, ...]) -> str:

@@ -121,6 +121,7 @@ def _boot(name: str, argv: list[str], output: Path) -> Exit:
     if (output / results.RESULT).exists():
         draw(output)
     if status == CANNOT_RUN:
+        results.drop_if_empty(output.parent)
         raise BenchError("the test VM cannot run here, see above", f"Run {SETUP}.", Exit.USAGE)
     if status in iter(Exit):
         return Exit(status)
