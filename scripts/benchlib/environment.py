@@ -57,6 +57,8 @@ def library_version(build: Path, root: Path) -> str:
         root = Path(info["directories"]["source"])
     except (ValueError, LookupError, TypeError):
         pass
+    if not (root / ".git").exists():
+        return "unknown"  # git would answer for a repository around it
     return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--tags")
 
 
