@@ -67,6 +67,8 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
-    """31 s, 4:07 min"""
+    """31 s, 4:07 min, 2:05 h"""
     whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}:{whole // 60 % 60:02d} h"
     return f"{whole // 60}:{whole % 60:02d} min" if whole >= 60 else f"{whole} s"

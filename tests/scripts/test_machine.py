@@ -127,7 +127,8 @@ class Words(unittest.TestCase):
         self.assertIn("100%", lines.getvalue())
 
     def test_clock(self) -> None:
-        self.assertEqual((clock(31), clock(60), clock(247)), ("31 s", "1:00 min", "4:07 min"))
+        self.assertEqual([clock(seconds) for seconds in (31, 60, 247, 3599.6, 160000)],
+                         ["31 s", "1:00 min", "4:07 min", "1:00 h", "44:26 h"])
 
 
 if __name__ == "__main__":

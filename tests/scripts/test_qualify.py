@@ -261,7 +261,7 @@ class Qualify(unittest.TestCase):
         done = self.make_and_qualify("fill,iops", "--dry-run", "--profile", "full")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"fill +Fill: 2 times.* 33\.6 MB")
-        self.assertRegex(done.stdout, r"all +\d+:\d\d min")
+        self.assertRegex(done.stdout, r"all +\d+:\d\d h +\d+:\d\d h +\d")
         self.assertFalse(self.file.exists() or self.output.exists())
 
     def test_help_teaches(self) -> None:
