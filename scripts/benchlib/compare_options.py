@@ -57,7 +57,8 @@ examples
   scripts/bench --dry-run                               the plan and every fio command
 
 exit status: 0 measured, 1 something failed, 2 refused, 130 interrupted (results so far are kept)
-Other commands, each with --help: scripts/bench gate, qualify, report, history, show, reproduce
+Other commands, each with --help: scripts/bench gate, qualify, report, history, show, reproduce,
+vm (also spelled --vm), qemu
 """
 
 SCRATCH_NAMES = ("page-cache", "tmpfs", "disk")

@@ -142,14 +142,14 @@ class StorageDaemon(WaysTest):
                 self.fail("it runs")
         self.assertLess(time.monotonic() - begin, storage_daemon.READY_SECONDS / 2)
 
-    def compare(self, modes: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def compare(self, modes: str, *more: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """One short round; the result is in self.output."""
         data, self.output = self.folder / "data", self.folder / "result"
         data.write_bytes(os.urandom(SIZE))
         return subprocess.run(
             [BENCH, "--no-build", "--build-dir", build_folder(), "--output", self.output,
              "--target", data, "--buffered", "--modes", modes, "--depth", "1", "--rounds", "1",
-             "--runtime", "0.1", "--max-load", "100"],
+             "--runtime", "0.1", "--max-load", "100", *more],
             capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
     def test_a_comparison(self) -> None:
@@ -166,9 +166,10 @@ class StorageDaemon(WaysTest):
         server.parent.mkdir()
         server.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
         server.chmod(0o755)
-        done = self.compare("vhost-block", PATH=f"{server.parent}:{os.environ['PATH']}")
+        done = self.compare("vhost-block", "--raw", PATH=f"{server.parent}:{os.environ['PATH']}")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertIn("out of order", done.stdout)
+        self.assertIn("out of order", done.stderr)
+        self.assertEqual(os.listdir(self.output), ["result.json"])
         self.assertEqual({sample.contender for sample in results.read(self.output).samples},
                          {"native"})
 
