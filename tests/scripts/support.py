@@ -7,6 +7,7 @@ Exit status 77 tells meson that every test was skipped; the reasons are printed 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -45,6 +46,16 @@ def sample(**changes: Any) -> Sample:
         "min": 900, "max": 1500, "user_cpu": 30.0, "system_cpu": 70.0, "context_switches": 3,
         "latency": Histogram([1000, 1016], [900, 100])}
     return Sample(**{**fields, **changes})
+
+
+def small_disk(test: unittest.TestCase, folder: Path, size: str) -> None:
+    """Mount a file system of so little space, until the test ends; SkipTest where forbidden."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise unittest.SkipTest(f"no mount: {done.stderr.strip()}")
+    test.addCleanup(subprocess.run, ["umount", folder], check=True)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from support import BENCH, CASE, ROOT, build_folder, main, sample
+from support import BENCH, CASE, ROOT, build_folder, main, sample, small_disk
 from benchlib import codec, results
 from benchlib.errors import BenchError, Exit
 from benchlib.gate import judge, output, sides, store, verdict
@@ -234,12 +234,7 @@ class Stored(unittest.TestCase):
 
     def test_a_full_disk_loses_no_measurement(self) -> None:
         disk = self.folder / "disk"
-        disk.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", disk],
-                              capture_output=True, text=True)
-        if done.returncode:
-            self.skipTest(f"cannot mount a small disk: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", disk], check=True)
+        small_disk(self, disk, "8k")
         results.prepare_folder(disk)
         other = results.keep(disk, store.FILE, result())
         self.assertEqual(list(disk.iterdir()), [])

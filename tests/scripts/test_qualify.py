@@ -15,7 +15,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import BENCH, build_folder, main
+from support import BENCH, build_folder, main, small_disk
 from benchlib import cli
 from benchlib.qualify import store
 from benchlib.qualify.model import Step
@@ -185,15 +185,8 @@ class Qualify(unittest.TestCase):
                          ["done", "failed", "planned"])
 
     def test_a_full_disk_ends_it(self) -> None:
-        if os.geteuid():
-            self.skipTest("mounting takes root")
         disk = self.folder / "small"
-        disk.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk],
-                              capture_output=True, text=True)
-        if done.returncode:
-            self.skipTest(f"no mount: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", disk])
+        small_disk(self, disk, "20m")
         self.file = disk / "disk"
         done = self.make_and_qualify("fill")
         self.assertEqual(done.returncode, 2)
