@@ -43,7 +43,8 @@ class ChangePoints(unittest.TestCase):
             return 1 + share * source.standard_normal(LENGTH)
 
         for name, make in (
-                ("little noise", lambda s: noise(s, 0.01)), ("much noise", lambda s: noise(s, 0.05)),
+                ("little noise", lambda s: noise(s, 0.01)),
+                ("much noise", lambda s: noise(s, 0.05)),
                 ("outliers", lambda s: noise(s, 0.01) + 0.5 * (s.random(LENGTH) < 0.1)),
                 ("skewed", lambda s: np.exp(0.3 * s.standard_normal(LENGTH))),
                 ("two values by chance", lambda s: s.choice((1.0, 1.5), LENGTH)),
@@ -176,7 +177,8 @@ class Machines(unittest.TestCase):
         for change in ({"cpu": "B CPU"}, {"cpus": 5}, {"memory_mib": 16384},
                        {"virtualised": "yes"}, {"numa_nodes": 2}, {"threads_per_core": 2}):
             other = dataclasses.replace(ENVIRONMENT, **change)
-            self.assertNotEqual(machine.fingerprint(ENVIRONMENT), machine.fingerprint(other), change)
+            self.assertNotEqual(machine.fingerprint(ENVIRONMENT), machine.fingerprint(other),
+                                change)
 
     def test_changes_are_told(self) -> None:
         after = dataclasses.replace(ENVIRONMENT, kernel="Linux 9")

@@ -5,7 +5,7 @@ place, and again on both sides of it.
 The values are ranked. A place within a stretch splits it in two parts of at least LEAST values;
 its statistic is the difference of the parts' mean ranks in units of its spread, Mann and Whitney's
 for the whole series (Pettitt 1979). That of the series is the largest over all places of all seeded
-stretches (Kovacs, Li, Buehlmann, Munk 2023: lengths that shrink by half, overlapping by half): short
+stretches (Kovacs, Li, Buehlmann, Munk 2023: lengths shrink by half, overlapping by half): short
 ones see what a longer one averages away, a step up soon followed by one down. Its chance comes from
 permutations: under "nothing changed" every order of the values is as likely, whatever their
 distribution, so outliers and skew raise no alarm. The permutations end early when the matter is

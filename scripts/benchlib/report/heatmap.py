@@ -97,8 +97,9 @@ def _between(start: Colour, end: Colour, share: float) -> Colour:
 
 def _light(colour: Colour) -> bool:
     """Whether dark text reads better on it: relative luminance as WCAG defines it."""
-    linear: list[float] = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
-                           for part in colour]
+    linear: list[float] = [
+        part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
+        for part in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18
 
 
