@@ -41,7 +41,9 @@ class Build:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "CC": "clang"},
+    # Programs that meson tries the compiler with would leave profiles behind.
+    env = {**os.environ, "CC": "clang", "LLVM_PROFILE_FILE": os.devnull}
+    done = subprocess.run(command, cwd=ROOT, env=env,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     if done.returncode:
