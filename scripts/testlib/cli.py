@@ -17,7 +17,8 @@ builds:
 {builds}
 
 suites: unit (core with fake devices), api (public header only, on every device that can be made
-here), style (layers, symbols, header, format), and whatever tests/ adds: integration, scripts, vm, packages...
+here), style (layers, symbols, header, format), and whatever tests/ adds:
+integration, scripts, vm, packages, ...
 A test that cannot run here is skipped, with its reason in the summary: run as root for all of them.
 
 A single test by hand:  ninja -C build-test-gcc && cd build-test-gcc && tests/api/api_data --help
