@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What users read and type: --help, the manual pages and bash's completion agree, and work."""
 
+import json
 import os
 import re
 import unittest
@@ -15,6 +16,9 @@ COMPLETION = SOURCE_DIR / "tools/completion/blkio-tools.bash"
 
 def page(name: str) -> Path:
     return SOURCE_DIR / "docs/man" / f"blkio-{name}.1"
+
+
+PAGES = [page(name) for name in TOOLS] + [BUILD_DIR / "docs/blkio.3"]
 
 
 def options_of_help(text: str) -> set[tuple[str, str]]:
@@ -51,15 +55,47 @@ class Help(ToolTest):
 class Pages(unittest.TestCase):
     def test_mandoc_has_no_complaints(self) -> None:
         need_command("mandoc")
-        for name in TOOLS:
-            done = run("mandoc", "-T", "lint", "-W", "warning", page(name))
+        for path in PAGES:
+            done = run("mandoc", "-T", "lint", "-W", "warning", path)
             self.assertEqual(done.stdout + done.stderr, "")
 
     def test_groff_has_no_complaints(self) -> None:
         need_command("groff")
-        for name in TOOLS:
-            done = run("groff", "-mandoc", "-ww", "-z", "-Tutf8", page(name))
+        for path in PAGES:
+            done = run("groff", "-mandoc", "-ww", "-z", "-Tutf8", path)
             self.assertEqual(done.stderr, "")
+
+
+    def test_the_library_has_all_of_its_functions(self) -> None:
+        text = PAGES[-1].read_text()
+        header = (SOURCE_DIR / "core/include/blkio.h").read_text()
+        header = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+        for function in re.findall(r"\bblkioq?_\w+(?=\()", header):
+            self.assertIn(f"{function}(", text)
+
+    def test_the_library_has_all_of_its_properties(self) -> None:
+        text = PAGES[-1].read_text()
+        for driver in json.loads(run(tool("info"), "--properties", "--json").stdout):
+            for name, prop in driver["properties"].items():
+                escaped = name.replace("-", r"\-")
+                self.assertIn(f".It {escaped} ({prop['type']};", text)
+
+
+class Examples(ToolTest):
+    """What the manual page shows."""
+
+    def example(self, name: str, *arguments: str | Path) -> str:
+        done = run(BUILD_DIR / "docs" / f"example_{name}", *arguments)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def test_read(self) -> None:
+        path = self.file("words", b"sixteen letters and more")
+        self.assertEqual(self.example("read", path), "sixteen letters ")
+
+    def test_event_loop(self) -> None:
+        path = self.file("blocks", bytes(100 * 4096))
+        self.assertEqual(self.example("event_loop", path), "100 blocks\n")
 
 
 class Completion(ToolTest):
