@@ -135,7 +135,7 @@ class Bench(unittest.TestCase):
         done = self.bench("--target", str(self.file), "--buffered", "--rw", "randtrim",
                           "--destructive", "--modes", "block")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertIn("fio's io_uring cannot run on data", done.stderr)
+        self.assertIn("fio's io_uring cannot run data, 512-byte random trims", done.stderr)
         result = results.read(self.output)
         self.assertEqual({sample.contender for sample in result.samples}, {"block"})
         self.assertIn("Left out: native on data", done.stdout)
