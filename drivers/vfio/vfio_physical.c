@@ -5,8 +5,8 @@
  *
  * A region must be contiguous in physical memory and stay where it is. The kernel promises the
  * latter for registered buffers of io_uring, so a ring that is good for nothing else holds each
- * region. A process that dies drops its fds, oldest first: the device, which VFIO resets then,
- * before the memory that it can write to.
+ * region. But the kernel closes the files of a process that dies in an order of its own: for a
+ * moment, until VFIO resets it, the device may write to memory that is free.
  */
 #include <fcntl.h>
 #include <linux/io_uring.h>

@@ -224,6 +224,8 @@ static void killed(struct device *d)
 	pid_t child;
 
 	(void)d;
+	if (!getenv("TEST_KILL"))
+		SKIP("now and then it freezes the guest: docs/differences.md, allow-no-iommu");
 	for (int round = 0; round < 3; round++) {
 		SYS(pipe(pipe_fds));
 		child = (pid_t)SYS(fork());
