@@ -20,6 +20,7 @@
 /* Linux 6.7: mappings outlive a reset. Newer than the headers that this builds with. */
 #define IOTLB_PERSIST 8
 
+/* Not SUSPEND and RESUME: nothing here stops a device but for good, which a reset is for. */
 #define BACKEND_WANTED                                                                             \
 	(BACKEND_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | BACKEND_BIT(VHOST_BACKEND_F_IOTLB_BATCH) |    \
 	 BACKEND_BIT(IOTLB_PERSIST))
