@@ -75,14 +75,15 @@ static void prep_discard(struct iou_queue *q, struct bk_req *r, struct io_uring_
 
 /*
  * Before Linux 6.12 nothing else discards on a block device, and this blocks: io_uring has no
- * command for it, and fallocate() refuses FALLOC_FL_NO_HIDE_STALE.
+ * command for it, and fallocate() refuses FALLOC_FL_NO_HIDE_STALE. Later it helps those whose pages
+ * are busy in the page cache.
  */
-static cold_path void discard_by_ioctl(struct iou_queue *q, struct bk_req *r)
+static cold_path void discard_by_ioctl(struct iou_queue *q, struct bk_req *r, int error)
 {
 	uint64_t range[2] = { r->start, r->len };
 	int ret = ioctl(to_iou_dev(q->u.q.b)->u.fd, BLKDISCARD, range) < 0 ? -errno : 0;
 
-	if (!ret)
+	if (!ret && error != -EBUSY)
 		q->needs_discard_ioctl = true;
 	bk_complete(&q->u.q, r, ret);
 }
@@ -118,7 +119,7 @@ static void submit_special(struct iou_queue *q, struct bk_req *r)
 		return;
 	}
 	if (r->op == BK_DISCARD && q->needs_discard_ioctl) {
-		discard_by_ioctl(q, r);
+		discard_by_ioctl(q, r, 0);
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring, false);
@@ -192,11 +193,14 @@ static void iou_submit_registered(struct blkioq *bq, struct bk_req *r)
 
 /* ---- Completion --------------------------------------------------------------------------- */
 
-/* Either the kernel has no BLOCK_URING_CMD_DISCARD, or it did not like this one. */
+/*
+ * Either the kernel has no BLOCK_URING_CMD_DISCARD, or it did not like this one. EBUSY: other
+ * requests use pages of the cache that it would drop.
+ */
 static bool may_need_discard_ioctl(const struct iou_queue *q, const struct bk_req *r, int error)
 {
 	return r->op == BK_DISCARD && to_iou_dev(q->u.q.b)->is_block_device &&
-	       (error == -ENOTSUP || error == -EINVAL || error == -ENOTTY);
+	       (error == -ENOTSUP || error == -EINVAL || error == -ENOTTY || error == -EBUSY);
 }
 
 static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
@@ -208,7 +212,7 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 	if ((error == -EAGAIN && q->u.q.is_poll) || error == -EINTR || error == -ECANCELED)
 		bk_retry_transient(&q->u.q, r, error);
 	else if (may_need_discard_ioctl(q, r, error))
-		discard_by_ioctl(q, r);
+		discard_by_ioctl(q, r, error);
 	else if (error == -ENODEV && r->op == BK_WRITE_ZEROES)
 		bk_complete(&q->u.q, r, -ENOTSUP); /* a file system without fallocate */
 	else

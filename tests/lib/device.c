@@ -22,6 +22,7 @@ static void make_backing(struct device *d, const char *directory)
 	int fd;
 
 	snprintf(d->backing, sizeof(d->backing), "%s/device", directory);
+	unlink(d->backing); /* a loop device of a case that failed may still write to its file */
 	fd = (int)SYS(open(d->backing, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600));
 	SYS(ftruncate(fd, DEVICE_SIZE));
 	close(fd);
