@@ -84,23 +84,24 @@ static void errors_reach_their_request(struct device *d)
 }
 
 /* The device reports trouble: do_io fails, and the next ones return every completion there is. */
-static void device_error_loses_nothing(struct device *d)
+static void error_loses_nothing(unsigned ring_size, int max)
 {
 	struct blkio_completion c[N];
 	int taken = 0;
 	struct blkio *b;
 	struct blkioq *q;
 
-	(void)d;
 	fake_reset();
-	fake.ring_size = 16;
+	fake.ring_size = ring_size;
 	fake.finish_per_enter = 5;
 	fake.enter_error = EIO;
 	fake.error_stays = true;
 	b = fake_start();
 	q = blkio_get_queue(b, 0);
 	queue_writes(q, N);
-	CHECK_EQ(blkioq_do_io(q, c, N, N, NULL), -EIO);
+	CHECK_EQ(blkioq_do_io(q, c, max, max, NULL), max < 10 ? max : -EIO);
+	for (int i = 0; max < 10 && i < max; i++, taken++)
+		CHECK_EQ((intptr_t)c[i].user_data, taken);
 	fake.enter_error = 0;
 	while (taken < N) {
 		int n = blkioq_do_io(q, c, 1, N, NULL);
@@ -111,7 +112,55 @@ static void device_error_loses_nothing(struct device *d)
 		taken += n;
 	}
 	CHECK_EQ(taken, N);
+	CHECK_EQ(blkioq_do_io(q, c, 1, N, NULL), -EINVAL); /* none is outstanding */
 	blkio_destroy(&b);
+}
+
+/* With a backlog, without, and when what finished is enough, or more than there is room for. */
+static void device_error_loses_nothing(struct device *d)
+{
+	(void)d;
+	error_loses_nothing(16, N);
+	error_loses_nothing(N, N);
+	error_loses_nothing(N, 7);
+	error_loses_nothing(N, 5);
+	error_loses_nothing(N, 2);
+}
+
+/* Completions that are not enough yet stay in front of those that the rest of the wait brings. */
+static void waiting_on_keeps_the_order(struct device *d)
+{
+	struct blkio_completion c[N];
+	struct blkio *b;
+	struct blkioq *q;
+
+	(void)d;
+	for (unsigned per_enter = 1; per_enter <= N; per_enter++) {
+		unsigned returned[N] = { 0 };
+		int last[2] = { -1, -1 };
+
+		fake_reset();
+		b = fake_start();
+		q = blkio_get_queue(b, 0);
+		queue_writes(q, N); /* later, all are plain: none needs more memory */
+		CHECK_EQ(blkioq_do_io(q, c, N, N, NULL), N);
+		fake.finish_per_enter = per_enter;
+		fake.result = fail_every_third;
+		queue_writes(q, N);
+		CHECK_EQ(blkioq_do_io(q, c, N, N, NULL), N);
+		for (int i = 0; i < N; i++) {
+			int id = (intptr_t)c[i].user_data;
+			bool failed = id % 3 == 0;
+
+			CHECK_EQ(c[i].ret, failed ? -ENOLINK : 0);
+			CHECK(failed == !!c[i].error_msg);
+			CHECK(id > last[failed]);
+			last[failed] = id;
+			CHECK_EQ(++returned[id], 1);
+		}
+		CHECK_EQ(blkioq_do_io(q, c, 0, N, NULL), 0);
+		blkio_destroy(&b);
+	}
 }
 
 /* Early returns, early time-outs and signals nobody asked about are no reason to stop. */
@@ -325,6 +374,7 @@ static const struct test tests[] = {
 	{ "first come, first served", first_come_first_served },
 	{ "errors reach their request", errors_reach_their_request },
 	{ "a device error loses nothing", device_error_loses_nothing },
+	{ "waiting on keeps the order", waiting_on_keeps_the_order },
 	{ "spurious returns", spurious_returns },
 	{ "leftovers of a failed call signal", leftovers_of_a_failed_call_signal },
 	{ "interruption is reported when asked for", interruption_is_reported_when_asked_for },
