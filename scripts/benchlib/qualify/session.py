@@ -86,11 +86,11 @@ class Session:
         planned = dataclasses.replace(
             self.steps[index], reason="", notes=[], points=[], steady=[], cells=[], drivers=[],
             verified=0, corrupt=[])
-        self.progress.say(f"[{index + 1}/{len(self.steps)}] {spec.title} "
-                          f"(about {clock(planned.estimate_seconds)})")
         running = Running(spec, planned, self.bench, self.request.plan.seed + 100000 * index,
                           lambda step: self._measured(index, step))
         try:
+            self.progress.say(f"[{index + 1}/{len(self.steps)}] {spec.title} "
+                              f"(about {clock(planned.estimate_seconds)})")
             if spec.kind == "drivers":
                 drivers.compare(running, self.request.contenders)
             else:
