@@ -44,10 +44,10 @@ BUILDS = (
     Build("clang", "clang, suites unit and api", "clang", suites=("unit", "api")),
     Build(
         "asan",
-        "gcc with address and undefined behaviour sanitizers, suites unit and api",
+        "gcc with address and undefined behaviour sanitizers, suites unit, api and faults",
         "gcc",
         options=("-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"),
-        suites=("unit", "api"),
+        suites=("unit", "api", "faults"),
         env=SANITIZER_ENV,
         timeout_scale=4,
     ),
