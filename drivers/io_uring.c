@@ -203,7 +203,7 @@ static bool may_need_discard_ioctl(const struct iou_queue *q, const struct bk_re
 	       (error == -ENOTSUP || error == -EINVAL || error == -ENOTTY || error == -EBUSY);
 }
 
-static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
+static void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
 {
 	/*
 	 * EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal.
@@ -219,37 +219,22 @@ static cold_path void iou_failed(struct iou_queue *q, struct bk_req *r, int erro
 		bk_complete(&q->u.q, r, error);
 }
 
-/* From a request on that takes more than saying that it is done. */
-static cold_path void reap_rest(struct iou_queue *q)
+static cold_path void complete_other(struct blkioq *bq, struct bk_req *r, int res)
 {
-	unsigned n = uring_ready(&q->u.ring);
+	if (res >= 0)
+		bk_complete(bq, r, res);
+	else
+		iou_failed(to_iou(bq), r, res);
+}
 
-	for (unsigned i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
-		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
-
-		if (likely(cqe->res >= 0))
-			bk_complete(&q->u.q, r, cqe->res);
-		else
-			iou_failed(q, r, cqe->res);
-	}
-	uring_seen(&q->u.ring, n);
+static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
+{
+	return bk_complete_fast(bq, r, res);
 }
 
 static inline void reap(struct iou_queue *q)
 {
-	unsigned n = uring_ready(&q->u.ring), i;
-
-	for (i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, false);
-		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
-
-		if (unlikely(!bk_complete_fast(&q->u.q, r, cqe->res)))
-			break;
-	}
-	uring_seen(&q->u.ring, i);
-	if (unlikely(i < n))
-		reap_rest(q);
+	uring_reap(&q->u, false, complete_fast, complete_other);
 }
 
 static __attribute__((noinline)) int enter_slow(struct iou_queue *q, unsigned wait_nr,

@@ -289,8 +289,9 @@ static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 	}
 }
 
-static cold_path void complete_other(struct nvme_iou_queue *q, struct bk_req *r, int res)
+static cold_path void complete_other(struct blkioq *bq, struct bk_req *r, int res)
 {
+	struct nvme_iou_queue *q = to_queue(bq);
 	const char *msg;
 	int err;
 
@@ -304,35 +305,51 @@ static cold_path void complete_other(struct nvme_iou_queue *q, struct bk_req *r,
 		kernel_failed(q, r, -res);
 	} else if (res > 0) {
 		err = nvme_status(res, &msg);
-		bk_fail(&q->u.q, r, err, msg);
+		bk_fail(bq, r, err, msg);
 	} else {
-		bk_complete(&q->u.q, r, 0);
+		bk_complete(bq, r, r->op <= BK_WRITE ? r->len : 0);
 	}
 }
 
-static inline void reap(struct nvme_iou_queue *q, unsigned n)
+static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->u.ring, i, true);
-		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
+	return likely(!res && r->op <= BK_WRITE) && bk_complete_fast(bq, r, r->len);
+}
 
-		if (likely(!cqe->res && r->op <= BK_WRITE))
-			bk_complete(&q->u.q, r, r->len);
-		else
-			complete_other(q, r, cqe->res);
-	}
-	uring_seen(&q->u.ring, n);
+static inline void reap(struct nvme_iou_queue *q)
+{
+	uring_reap(&q->u, true, complete_fast, complete_other);
+}
+
+static __attribute__((noinline)) int enter_slow(struct nvme_iou_queue *q, unsigned wait_nr,
+						const struct bk_wait *w)
+{
+	int ret = uring_enter(&q->u.ring, wait_nr, w);
+
+	reap(q);
+	return ret;
+}
+
+static cold_path int enter_failed(struct nvme_iou_queue *q, int error)
+{
+	int ret = uring_enter_failed(&q->u.ring, error);
+
+	reap(q);
+	return ret;
 }
 
 static int nvme_iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 {
 	struct nvme_iou_queue *q = to_queue(bq);
-	int ret = uring_enter(&q->u.ring, wait_nr, w);
-	unsigned n = uring_ready(&q->u.ring);
+	int ret;
 
-	if (n)
-		reap(q, n);
-	return ret;
+	if (unlikely(!uring_is_fast(&q->u.ring, w)))
+		return enter_slow(q, wait_nr, w);
+	ret = uring_enter_fast(&q->u.ring, wait_nr);
+	if (unlikely(ret < 0))
+		return enter_failed(q, -ret);
+	reap(q);
+	return 0;
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */

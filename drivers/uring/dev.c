@@ -168,3 +168,17 @@ void uring_queue_notify(struct blkioq *bq, bool on)
 {
 	uring_notify(&to_queue(bq)->ring, bq->completion_fd, on);
 }
+
+/* ---- Completion --------------------------------------------------------------------------- */
+
+void uring_reap_slow(struct uring_queue *q, bool big, uring_complete *other)
+{
+	unsigned n = uring_ready(&q->ring);
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct io_uring_cqe *cqe = uring_cqe(&q->ring, i, big);
+
+		other(&q->q, (struct bk_req *)(uintptr_t)cqe->user_data, cqe->res);
+	}
+	uring_seen(&q->ring, n);
+}

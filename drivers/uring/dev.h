@@ -65,6 +65,36 @@ void uring_queue_notify(struct blkioq *bq, bool on);
 /* For queue_init(). big: see struct uring_config. */
 int uring_queue_init(struct blkio *b, struct blkioq *bq, bool big);
 
+/* ---- Completion --------------------------------------------------------------------------- */
+
+/*
+ * What a driver does with a request and the result in its CQE. The fast one calls nothing; false,
+ * and nothing has happened: it takes the other, which does all.
+ */
+typedef bool uring_complete_fast(struct blkioq *q, struct bk_req *r, int res);
+typedef void uring_complete(struct blkioq *q, struct bk_req *r, int res);
+
+/* Complete all there is in the ring. */
+cold_path void uring_reap_slow(struct uring_queue *q, bool big, uring_complete *other);
+
+/* The same, where big and the functions are known when compiling. */
+static inline __attribute__((always_inline)) void
+uring_reap(struct uring_queue *q, bool big, uring_complete_fast *fast, uring_complete *other)
+{
+	unsigned n = uring_ready(&q->ring), i;
+
+	for (i = 0; i < n; i++) {
+		const struct io_uring_cqe *cqe = uring_cqe(&q->ring, i, big);
+		struct bk_req *r = (struct bk_req *)(uintptr_t)cqe->user_data;
+
+		if (unlikely(!fast(&q->q, r, cqe->res)))
+			break;
+	}
+	uring_seen(&q->ring, i);
+	if (unlikely(i < n))
+		uring_reap_slow(q, big, other);
+}
+
 /* ---- Properties --------------------------------------------------------------------------- */
 
 int uring_check_num_entries(struct blkio *b, const struct bk_prop *p, const union bk_val *val);

@@ -97,7 +97,7 @@ static inline const struct io_uring_cqe *uring_cqe(const struct uring *u, unsign
 	return &u->cqes[((u->cq_head + i) & u->cq_mask) << big];
 }
 
-/* Give the first n, at least one, back. */
+/* Give the first n back. */
 static inline void uring_seen(struct uring *u, unsigned n)
 {
 	u->cq_head += n;
