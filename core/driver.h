@@ -123,6 +123,9 @@ struct bk_limits {
 	/* submit() gets buffers that are not aligned, too, and judges itself: some of them work. */
 	bool takes_odd_buffers;
 	int max_segments, max_segment_len, max_transfer;
+	/* submit() gets what is beyond these three, too, does the first of it, and says how much.
+	 */
+	bool takes_long_requests;
 	uint64_t max_write_zeroes_len;
 	uint64_t max_discard_len;
 	int discard_alignment, discard_alignment_offset; /* any number */

@@ -80,25 +80,32 @@ static const char *range_error(const struct blkioq *q, uint64_t start, uint64_t 
 	return NULL;
 }
 
+static const char *size_error(const struct bk_limits *l, const struct bk_req *r)
+{
+	if (r->iovcnt > 1 && r->iovcnt > l->max_segments)
+		return "iovcnt is larger than property max-segments";
+	for (int i = 0; l->max_segment_len && i < r->iovcnt; i++) {
+		if (r->iov[i].iov_len > (size_t)l->max_segment_len)
+			return "a segment is longer than property max-segment-len";
+	}
+	if (l->max_transfer && r->len > (size_t)l->max_transfer)
+		return "the request is longer than property max-transfer";
+	return NULL;
+}
+
 static const char *segments_error(const struct blkioq *q, const struct bk_req *r)
 {
 	const struct bk_limits *l = &q->b->lim;
 
 	if (r->iovcnt < 0)
 		return "iovcnt is negative";
-	if (r->iovcnt > 1 && r->iovcnt > l->max_segments)
-		return "iovcnt is larger than property max-segments";
 	for (int i = 0; i < r->iovcnt; i++) {
 		const struct iovec *v = &r->iov[i];
 
 		if (((uintptr_t)v->iov_base | v->iov_len) & q->buf_mask)
 			return "a buffer or segment is not a multiple of property buf-alignment";
-		if (l->max_segment_len && v->iov_len > (size_t)l->max_segment_len)
-			return "a segment is longer than property max-segment-len";
 	}
-	if (l->max_transfer && r->len > (size_t)l->max_transfer)
-		return "the request is longer than property max-transfer";
-	return NULL;
+	return l->takes_long_requests ? NULL : size_error(l, r);
 }
 
 /* Of those that the limits check in bytes; NULL when they do not apply. */

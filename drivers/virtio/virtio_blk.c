@@ -225,6 +225,8 @@ static int set_limits(struct virtio_blk *v, unsigned max_queues)
 		l->max_queues = min_u64(max_u64(le16toh(c.num_queues), 1), max_queues);
 	l->max_queues = min_u64(l->max_queues, VIRTIO_QUEUES_MAX);
 	l->max_segments = v->seg_max;
+	/* QEMU hands on requests of its guest that have more segments. */
+	l->takes_long_requests = true;
 	/* The capacity may change at any time: the device checks. */
 	l->end = INT64_MAX & ~(uint64_t)(BLOCK_SIZE_MAX - 1);
 	return 0;

@@ -60,26 +60,62 @@ static void add_buf(struct bufs *l, uint64_t iova, uint32_t len, bool device_wri
 	l->buf[l->n++] = (struct virtq_buf){ iova, len, device_writes };
 }
 
-/* The segments of r, up to TRANSFER_MAX; the number of bytes, or -1 for memory not mapped. */
-static int64_t add_segments(struct virtio_queue *q, const struct bk_req *r, struct bufs *l)
+/* A segment, in buffers that the device takes, for as many as a request may have; the bytes. */
+static uint64_t add_segment(const struct bk_limits *lim, struct bufs *l, uint64_t iova,
+			    uint64_t len, bool device_writes)
 {
-	uint64_t left = min_u64(r->len, TRANSFER_MAX), total = left;
+	uint64_t most = lim->max_segment_len ? (uint64_t)lim->max_segment_len : TRANSFER_MAX;
+	uint64_t done = 0;
 
-	for (int i = 0; left; i++) {
+	/* One is the header. */
+	while (done < len && l->n <= (unsigned)lim->max_segments) {
+		uint32_t n = min_u64(len - done, most);
+
+		add_buf(l, iova + done, n, device_writes);
+		done += n;
+	}
+	return done;
+}
+
+static void cut(struct bufs *l, uint32_t bytes)
+{
+	while (bytes) {
+		struct virtq_buf *last = &l->buf[l->n - 1];
+		uint32_t n = min_u64(last->len, bytes);
+
+		last->len -= n;
+		bytes -= n;
+		if (!last->len)
+			l->n--;
+	}
+}
+
+/* What the device takes at once of r, in whole blocks; the number of bytes or -errno. */
+static int64_t add_segments(struct virtio_queue *q, struct bk_req *r, struct bufs *l)
+{
+	const struct bk_limits *lim = &q->v->b.lim;
+	uint64_t most = min_u64(r->len, TRANSFER_MAX), total = 0, odd;
+
+	for (int i = 0; total < most && l->n <= (unsigned)lim->max_segments; i++) {
 		const struct iovec *v = &r->iov[i];
 		const struct bk_region *region;
-		uint32_t len = min_u64(v->iov_len, left);
 
-		if (!len)
+		if (!v->iov_len)
 			continue;
 		region = bk_region_find(&q->q, v->iov_base, v->iov_len);
-		if (!region)
-			return -1;
-		add_buf(l, region->iova + ((uintptr_t)v->iov_base - region->addr), len,
-			r->op == BK_READ);
-		left -= len;
+		if (!region) {
+			r->error_msg = "a buffer is not in a mapped memory region";
+			return -EINVAL;
+		}
+		total += add_segment(lim, l, region->iova + ((uintptr_t)v->iov_base - region->addr),
+				     min_u64(v->iov_len, most - total), r->op == BK_READ);
 	}
-	return total;
+	odd = total % (unsigned)lim->request_alignment;
+	cut(l, odd);
+	if (total > odd)
+		return (int64_t)(total - odd);
+	r->error_msg = "a block has more segments than property max-segments";
+	return -EINVAL;
 }
 
 static void set_range(struct virtio_slot *s, const struct bk_req *r)
@@ -156,7 +192,7 @@ static cold_path void submit_slow(struct virtio_queue *q, struct bk_req *r)
 	else if (r->op != BK_FLUSH)
 		add_buf(&l, iova + offsetof(struct virtio_slot, range), sizeof(s->range), false);
 	if (bytes < 0) {
-		bk_fail(&q->q, r, EINVAL, "a buffer is not in a mapped memory region");
+		bk_complete(&q->q, r, bytes);
 		return;
 	}
 	add_buf(&l, iova + offsetof(struct virtio_slot, status), 1, true);

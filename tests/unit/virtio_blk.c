@@ -336,6 +336,78 @@ static void what_answers_become(void)
 	blkio_destroy(&r.b);
 }
 
+/* ---- More than the device takes at once ---------------------------------------------------- */
+
+/* The chains that a write becomes: from the sector on, the bytes of each; memory in order. */
+static void expect_pieces(struct rig *r, const struct iovec *iov, int n, const uint32_t *pieces)
+{
+	uint64_t sector = 5;
+	struct blkio_completion done;
+	char *next = r->buf;
+
+	blkioq_writev(r->q, sector * 512, (struct iovec *)iov, n, NULL, 0);
+	for (; *pieces; pieces++) {
+		struct device_chain c;
+		uint32_t bytes = 0;
+
+		CHECK_EQ(blkioq_do_io(r->q, &done, 0, 1, NULL), 0);
+		CHECK(device_pop(&device.ring, &c));
+		CHECK_EQ(((const struct virtio_blk_outhdr *)at(&c.buf[0]))->sector, sector);
+		CHECK(c.n - 2 <= device.config.seg_max);
+		for (unsigned i = 1; i < c.n - 1; i++) {
+			CHECK(at(&c.buf[i]) == next);
+			CHECK(c.buf[i].len);
+			CHECK(!device.config.size_max || c.buf[i].len <= device.config.size_max);
+			bytes += c.buf[i].len;
+			next += c.buf[i].len;
+		}
+		CHECK_EQ(bytes, *pieces);
+		sector += bytes / 512;
+		answer(&c, VIRTIO_BLK_S_OK, 1);
+	}
+	CHECK_EQ(blkioq_do_io(r->q, &done, 1, 1, NULL), 1);
+	CHECK_EQ(done.ret, 0);
+}
+
+static void more_segments(void)
+{
+	static const uint32_t whole[] = { 8 * LEN, 8 * LEN, 4 * LEN, 0 };
+	static const uint32_t odd[] = { 14 * 512, 6 * 512, 0 };
+	struct rig r = start();
+	struct iovec iov[64];
+
+	for (int i = 0; i < 20; i++)
+		iov[i] = (struct iovec){ r.buf + i * LEN, LEN };
+	for (int round = 0; round < RING; round++)
+		expect_pieces(&r, iov, 20, whole);
+	/* Pieces end where a block does, also within a segment. */
+	iov[0] = (struct iovec){ r.buf, 100 };
+	for (int i = 1; i < 10; i++)
+		iov[i] = (struct iovec){ r.buf + 100 + (i - 1) * 1024, 1024 };
+	iov[10] = (struct iovec){ r.buf + 100 + 9 * 1024, 924 };
+	expect_pieces(&r, iov, 11, odd);
+	for (int i = 0; i < 64; i++)
+		iov[i] = (struct iovec){ r.buf + i * 8, 8 };
+	CHECK_IO_ERR(io_writev(r.q, 0, iov, 64, 0), EINVAL, "max-segments");
+	blkio_destroy(&r.b);
+}
+
+static void longer_segments(void)
+{
+	static const uint32_t pieces[] = { 13 * 512, 11 * 512, 0 };
+	struct rig r;
+	struct iovec iov[3];
+
+	device.offered |= BIT(VIRTIO_BLK_F_SIZE_MAX);
+	device.config.size_max = 1000;
+	r = start();
+	for (int i = 0; i < 3; i++)
+		iov[i] = (struct iovec){ r.buf + i * LEN, LEN };
+	expect_pieces(&r, iov, 3, pieces);
+	expect_pieces(&r, iov, 1, (uint32_t[]){ LEN, 0 });
+	blkio_destroy(&r.b);
+}
+
 /* ---- Loss ---------------------------------------------------------------------------------- */
 
 static void queue_reads(struct rig *r, unsigned char *seen)
@@ -444,6 +516,8 @@ static void breaks_the_rules(void)
 
 ON_EACH_RING(what_the_device_sees)
 ON_EACH_RING(what_answers_become)
+ON_EACH_RING(more_segments)
+ON_EACH_RING(longer_segments)
 ON_EACH_RING(rings_lost)
 ON_EACH_RING(fails)
 ON_EACH_RING(breaks_the_rules)
@@ -451,6 +525,8 @@ ON_EACH_RING(breaks_the_rules)
 static const struct test tests[] = {
 	{ "what the device sees", each_what_the_device_sees },
 	{ "what its answers become", each_what_answers_become },
+	{ "more segments than the device takes", each_more_segments },
+	{ "longer segments than the device takes", each_longer_segments },
 	{ "rings are lost", each_rings_lost },
 	{ "the device fails", each_fails },
 	{ "the device breaks the rules", each_breaks_the_rules },
