@@ -18,6 +18,8 @@
  *            exception: memory regions may be mapped and unmapped while other threads use queues.
  *            blkioq_*() calls on one queue must not overlap each other. Different queues, and
  *            different instances, are independent and take no common lock.
+ *   fork     An instance stays the parent's, also with requests in flight. The child makes no call
+ *            on it, not even blkio_destroy(); it may create its own. execve() closes everything.
  */
 #ifndef BLKIO_H
 #define BLKIO_H
