@@ -14,7 +14,7 @@
 #include "sys.h"
 #include "test.h"
 
-enum { LANES = 2, ROUNDS = 64, ODD_BLOCK = 509, DEFAULT_SECONDS = 3, MARGIN_SECONDS = 60 };
+enum { LANES = 2, ROUNDS = 64, ODD_BLOCK = 509, DEFAULT_SECONDS = 2, MARGIN_SECONDS = 60 };
 
 static unsigned seconds = DEFAULT_SECONDS, nr_threads = 2;
 static uint32_t seed;
