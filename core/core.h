@@ -51,8 +51,8 @@ bool bk_add_requests(struct blkioq *q);
 unsigned bk_feed(struct blkioq *q);
 /* Move up to max requests from the done list to the caller. */
 int bk_collect(struct blkioq *q, struct blkio_completion *out, int max);
-/* Take the last n completions that went straight to out back to the done list. */
-void bk_undeliver(struct blkioq *q, const struct blkio_completion *out, unsigned n);
+/* Take the last n completions that went straight to the caller back to the done list. */
+void bk_undeliver(struct blkioq *q, unsigned n);
 
 /* Complete r, for good. */
 void bk_finish(struct blkioq *q, struct bk_req *r, int ret);

@@ -123,8 +123,7 @@ struct bk_limits {
 	/* submit() gets buffers that are not aligned, too, and judges itself: some of them work. */
 	bool takes_odd_buffers;
 	int max_segments, max_segment_len, max_transfer;
-	/* submit() gets what is beyond these three, too, does the first of it, and says how much.
-	 */
+	/* submit() gets what is beyond these, too, does the first of it, and says how much. */
 	bool takes_long_requests;
 	uint64_t max_write_zeroes_len;
 	uint64_t max_discard_len;
@@ -256,8 +255,8 @@ struct bk_driver {
 	 *         (Nothing is returned so that the call is the last thing the core does.)
 	 * enter:  show the device all that was submitted; if wait_nr > 0, sleep until wait_nr
 	 *         requests (never more than are in flight) are finished, or for a shorter time;
-	 * then bk_complete() every finished request, also after an error. w may be NULL. 0, -ETIME,
-	 * -EINTR or, when the queue is beyond use, another -errno.
+	 *         then bk_complete() every finished request, also after an error. w may be NULL.
+	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);

@@ -157,13 +157,12 @@ int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
 	return collected(q, last, n);
 }
 
-cold_path void bk_undeliver(struct blkioq *q, const struct blkio_completion *out, unsigned n)
+cold_path void bk_undeliver(struct blkioq *q, unsigned n)
 {
 	while (n-- > 0) {
 		struct bk_req *r = q->free;
 
 		q->free = r->next;
-		r->user_data = out[n].user_data;
 		r->next = q->done.head;
 		if (!r->next)
 			q->done.tail = &r->next;

@@ -159,19 +159,20 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 	return ret;
 }
 
-/* Something is on the done list, or the call needs a closer look. */
-static __attribute__((noinline)) int do_io_busy(struct blkioq *q, struct blkio_completion *out,
+static __attribute__((noinline)) int do_io_slow(struct blkioq *q, struct blkio_completion *out,
 						int min, int max, struct timespec *timeout)
 {
-	int ret;
+	return do_io(q, out, min, max, timeout, NULL, false);
+}
 
-	if (unlikely(!q || timeout || min < 0 || min > max || (!out && max) ||
-		     (unsigned)min > q->outstanding || (uintptr_t)q->backlog.head | q->nr_dropped))
-		return do_io(q, out, min, max, timeout, NULL, false);
-	/* First come, first served: while some are on the done list, all go there. */
-	ret = q->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
+/* Something is on the done list. First come, first served: meanwhile all go there. */
+static __attribute__((noinline)) int do_io_busy(struct blkioq *q, struct blkio_completion *out,
+						int min, int max)
+{
+	int ret = q->enter(q, (unsigned)min > q->nr_done ? min - q->nr_done : 0, NULL);
+
 	if (unlikely(ret < 0 || (unsigned)min > q->nr_done))
-		return do_io(q, out, min, max, NULL, NULL, false);
+		return do_io_slow(q, out, min, max, NULL);
 	return finish(q, out, 0, max);
 }
 
@@ -184,8 +185,8 @@ static __attribute__((noinline)) int do_io_rest(struct blkioq *q, struct blkio_c
 	q->out_end = q->out;
 	if (ret >= 0 && n + (int)q->nr_done >= min)
 		return finish(q, out, n, max);
-	bk_undeliver(q, out, n);
-	return do_io(q, out, min, max, NULL, NULL, false);
+	bk_undeliver(q, n);
+	return do_io_slow(q, out, min, max, NULL);
 }
 
 int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min, int max,
@@ -194,10 +195,13 @@ int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min
 	int n, ret;
 
 	if (unlikely(!q))
-		return do_io_busy(q, completions, min, max, timeout);
+		return do_io_slow(q, completions, min, max, timeout);
+	/* A negative min is above outstanding, too. */
 	if (unlikely(min > max || (!completions && max) || (unsigned)min > q->outstanding ||
-		     (uintptr_t)timeout | (uintptr_t)q->backlog.head | q->nr_dropped | q->nr_done))
-		return do_io_busy(q, completions, min, max, timeout);
+		     (uintptr_t)timeout | (uintptr_t)q->backlog.head | q->nr_dropped))
+		return do_io_slow(q, completions, min, max, timeout);
+	if (unlikely(q->nr_done))
+		return do_io_busy(q, completions, min, max);
 
 	q->out = completions;
 	q->out_end = completions + max;

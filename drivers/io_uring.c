@@ -232,40 +232,14 @@ static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 	return bk_complete_fast(bq, r, res);
 }
 
-static inline void reap(struct iou_queue *q)
+static inline void reap(struct uring_queue *q)
 {
-	uring_reap(&q->u, false, complete_fast, complete_other);
-}
-
-static __attribute__((noinline)) int enter_slow(struct iou_queue *q, unsigned wait_nr,
-						const struct bk_wait *w)
-{
-	int ret = uring_enter(&q->u.ring, wait_nr, w);
-
-	reap(q);
-	return ret;
-}
-
-static cold_path int enter_failed(struct iou_queue *q, int error)
-{
-	int ret = uring_enter_failed(&q->u.ring, error);
-
-	reap(q);
-	return ret;
+	uring_reap(q, false, complete_fast, complete_other);
 }
 
 static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 {
-	struct iou_queue *q = to_iou(bq);
-	int ret;
-
-	if (unlikely(!uring_is_fast(&q->u.ring, w)))
-		return enter_slow(q, wait_nr, w);
-	ret = uring_enter_fast(&q->u.ring, wait_nr);
-	if (unlikely(ret < 0))
-		return enter_failed(q, -ret);
-	reap(q);
-	return 0;
+	return uring_queue_enter(&to_iou(bq)->u, wait_nr, w, reap);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */

@@ -182,3 +182,20 @@ void uring_reap_slow(struct uring_queue *q, bool big, uring_complete *other)
 	}
 	uring_seen(&q->ring, n);
 }
+
+int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wait *w,
+		     uring_reaper *reap)
+{
+	int ret = uring_enter(&q->ring, wait_nr, w);
+
+	reap(q);
+	return ret;
+}
+
+cold_path int uring_enter_error(struct uring_queue *q, int error, uring_reaper *reap)
+{
+	int ret = uring_enter_failed(&q->ring, error);
+
+	reap(q);
+	return ret;
+}

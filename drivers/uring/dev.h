@@ -95,6 +95,32 @@ uring_reap(struct uring_queue *q, bool big, uring_complete_fast *fast, uring_com
 		uring_reap_slow(q, big, other);
 }
 
+/*
+ * bk_driver.enter, given what completes all there is in the ring: a function known when compiling,
+ * built on uring_reap().
+ */
+typedef void uring_reaper(struct uring_queue *q);
+
+int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wait *w,
+		     uring_reaper *reap);
+int uring_enter_error(struct uring_queue *q, int error, uring_reaper *reap);
+
+static inline __attribute__((always_inline)) int uring_queue_enter(struct uring_queue *q,
+								   unsigned wait_nr,
+								   const struct bk_wait *w,
+								   uring_reaper *reap)
+{
+	int ret;
+
+	if (unlikely(!uring_is_fast(&q->ring, w)))
+		return uring_enter_slow(q, wait_nr, w, reap);
+	ret = uring_enter_fast(&q->ring, wait_nr);
+	if (unlikely(ret < 0))
+		return uring_enter_error(q, -ret, reap);
+	reap(q);
+	return 0;
+}
+
 /* ---- Properties --------------------------------------------------------------------------- */
 
 int uring_check_num_entries(struct blkio *b, const struct bk_prop *p, const union bk_val *val);
