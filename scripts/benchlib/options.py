@@ -111,3 +111,11 @@ def add_machine(group: Any) -> None:
                        help="CPUs for fio's jobs (default: the last ones)")
     group.add_argument("--seed", type=int, metavar="N",
                        help="seed of the random order (default: a new one, recorded)")
+
+
+def add_build(group: argparse._ActionsContainer) -> None:
+    """Which library is measured, for subcommands that take one."""
+    group.add_argument("--build-dir", default=None, metavar="DIR",
+                       help="build folder of the library (default: build/ of this project)")
+    group.add_argument("--no-build", action="store_true",
+                       help="take the library in the build folder as it is")

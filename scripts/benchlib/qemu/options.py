@@ -40,9 +40,6 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
                         help="size of a scratch file (default: 256m)")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random order")
-    parser.add_argument("--build-dir", default=None, metavar="DIR",
-                        help="build folder of the library (default: build/ of this project)")
-    parser.add_argument("--no-build", action="store_true",
-                        help="take the library in the build folder as it is")
+    options.add_build(parser)
     parser.add_argument("--output", metavar="DIR",
                         help="folder for the results (default: results/qemu-DATE-TIME)")

@@ -101,9 +101,6 @@ def register(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--output", metavar="DIR",
                        help="folder for the result (default: results/qualify-DATE-TIME)")
     where.add_argument("--keep", action="store_true", help="keep a file that was made")
-    where.add_argument("--build-dir", default=None, metavar="DIR",
-                       help="build folder of the library (default: build/ of this project)")
-    where.add_argument("--no-build", action="store_true",
-                       help="take the library in the build folder as it is")
+    options.add_build(where)
     where.add_argument("--dry-run", action="store_true",
                        help="print preflight and plan, measure nothing, write nothing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from .. import options
 from .figures import FIGURES
 
 DESCRIPTION = """\
@@ -39,9 +40,6 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="PATH",
                         help="a file or device for micro, extended and qemu, instead of scratch "
                              "files; it is only read")
-    parser.add_argument("--build-dir", default=None, metavar="DIR",
-                        help="build folder of the library (default: build/ of this project)")
-    parser.add_argument("--no-build", action="store_true",
-                        help="take the library in the build folder as it is")
+    options.add_build(parser)
     parser.add_argument("--output", metavar="DIR",
                         help="folder for the results (default: results/reproduce-DATE-TIME)")

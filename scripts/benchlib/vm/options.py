@@ -52,10 +52,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random order")
     parser.add_argument("--timeout", type=options.seconds, metavar="SECONDS",
                         help="stop a guest that takes longer (default: four times what is planned)")
-    parser.add_argument("--build-dir", default=None, metavar="DIR",
-                        help="build folder of the library (default: build/ of this project)")
-    parser.add_argument("--no-build", action="store_true",
-                        help="take the library in the build folder as it is")
+    options.add_build(parser)
     parser.add_argument("--output", metavar="DIR",
                         help="folder for the results (default: results/vm-DATE-TIME)")
     parser.add_argument("--dry-run", action="store_true",

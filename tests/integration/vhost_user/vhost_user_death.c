@@ -11,6 +11,9 @@
 
 #include "io.h"
 #include "test.h"
+#include "ways.h"
+
+enum { COLLECT_SECONDS = 10 };
 
 enum { BLOCK = 4096, BLOCKS = DEVICE_SIZE / BLOCK, N = 300 };
 
@@ -83,31 +86,6 @@ static void check_dead(struct blkio *b, struct blkioq *q, char *buf)
 
 /* ---- Killed ------------------------------------------------------------------------------- */
 
-enum wait { WAIT_BLOCK, WAIT_EVENT, WAIT_POLL_QUEUE, WAIT_TIMEOUT, NR_WAITS };
-
-static int collect(struct blkioq *q, enum wait wait, struct blkio_completion *c, int most)
-{
-	struct pollfd p = { .fd = blkioq_get_completion_fd(q), .events = POLLIN };
-	struct timespec ts = { 10, 0 };
-	uint64_t count;
-	int n;
-
-	switch (wait) {
-	case WAIT_EVENT:
-		n = blkioq_do_io(q, c, 0, most, NULL);
-		if (n)
-			return n;
-		if (poll(&p, 1, 10000) != 1)
-			FAIL("no event in 10 seconds");
-		CHECK_EQ(read(p.fd, &count, sizeof(count)), sizeof(count));
-		return blkioq_do_io(q, c, 0, most, NULL);
-	case WAIT_TIMEOUT:
-		return blkioq_do_io(q, c, 1, most, &ts);
-	default:
-		return blkioq_do_io(q, c, 1, most, NULL);
-	}
-}
-
 struct killer {
 	pthread_t thread;
 	struct qsd *server;
@@ -134,7 +112,7 @@ static int run_until_death(struct blkioq *q, enum wait wait, char *buf)
 
 		queue_reads(q, buf, seen, N);
 		for (int done = 0; done < N;) {
-			int n = collect(q, wait, c, N);
+			int n = collect_by(q, wait, c, N, COLLECT_SECONDS);
 
 			CHECK_OK(n);
 			failed += check_completions(c, n);

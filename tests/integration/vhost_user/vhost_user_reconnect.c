@@ -3,7 +3,6 @@
  * Servers that die and come back, with property "reconnect-timeout": every request completes once
  * and well, in every way of waiting. RECONNECTS in the environment sets how often; 8 by default.
  */
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -11,6 +10,9 @@
 
 #include "io.h"
 #include "test.h"
+#include "ways.h"
+
+enum { COLLECT_SECONDS = 20 };
 
 enum { BLOCK = 4096, BLOCKS = DEVICE_SIZE / BLOCK, N = 200 };
 
@@ -51,40 +53,13 @@ static struct blkioq *start_kind(struct blkio *b, bool poll)
 	return poll ? blkio_get_poll_queue(b, 0) : blkio_get_queue(b, 0);
 }
 
-/* ---- Ways to wait ------------------------------------------------------------------------- */
-
-enum wait { WAIT_BLOCK, WAIT_EVENT, WAIT_POLL_QUEUE, WAIT_TIMEOUT, NR_WAITS };
-
-static int collect(struct blkioq *q, enum wait wait, struct blkio_completion *c, int most)
-{
-	struct pollfd p = { .fd = blkioq_get_completion_fd(q), .events = POLLIN };
-	struct timespec ts = { 20, 0 };
-	uint64_t count;
-	int n;
-
-	switch (wait) {
-	case WAIT_EVENT:
-		n = blkioq_do_io(q, c, 0, most, NULL);
-		if (n)
-			return n;
-		if (poll(&p, 1, 20000) != 1)
-			FAIL("no event in 20 seconds");
-		CHECK_EQ(read(p.fd, &count, sizeof(count)), sizeof(count));
-		return blkioq_do_io(q, c, 0, most, NULL);
-	case WAIT_TIMEOUT:
-		return blkioq_do_io(q, c, 1, most, &ts);
-	default:
-		return blkioq_do_io(q, c, 1, most, NULL);
-	}
-}
-
 /* All n requests come back, each once, with this result. */
 static void collect_all(struct blkioq *q, enum wait wait, int n, int want)
 {
 	struct blkio_completion c[N];
 
 	for (int done = 0; done < n;) {
-		int got = collect(q, wait, c, N);
+		int got = collect_by(q, wait, c, N, COLLECT_SECONDS);
 
 		CHECK_OK(got);
 		for (int i = 0; i < got; i++) {

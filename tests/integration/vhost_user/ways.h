@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The ways in which an application can wait for completions, for tests that try all of them. */
+#ifndef TEST_WAYS_H
+#define TEST_WAYS_H
+
+#include "blkio.h"
+
+enum wait { WAIT_BLOCK, WAIT_EVENT, WAIT_POLL_QUEUE, WAIT_TIMEOUT, NR_WAITS };
+
+/* Up to most completions; none only after an event. The test fails when none comes in seconds. */
+int collect_by(struct blkioq *q, enum wait wait, struct blkio_completion *c, int most, int seconds);
+
+#endif
