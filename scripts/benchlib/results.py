@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 from .codec import DecodeError, decode, encode
 from .errors import BenchError, refuse
@@ -88,16 +88,12 @@ def write_text(path: Path, text: str) -> None:
 def read(path: Path) -> Result:
     """The result in a folder or file, checked against the schema."""
     file = path / RESULT if path.is_dir() else path
-    result = read_as(file, Result, SCHEMA)
-    try:
-        _check(result)
-    except DecodeError as error:
-        raise refuse(f"{file} does not fit its schema: {error}") from error
-    return result
+    return read_as(file, Result, SCHEMA, _check)
 
 
-def read_as(file: Path, kind: type[T], wanted: str) -> T:
-    """The value of a class in a JSON file whose schema is `wanted`, or an older one of it."""
+def read_as(file: Path, kind: type[T], wanted: str, check: Callable[[T], None]) -> T:
+    """The value of a class in a JSON file whose schema is `wanted`, or an older one of it. check
+    raises DecodeError for what types alone do not say."""
     try:
         value = json.loads(file.read_text())
     except OSError as error:
@@ -111,7 +107,9 @@ def read_as(file: Path, kind: type[T], wanted: str) -> T:
         if schema != wanted:
             raise refuse(f"{file} has schema {schema!r}, this program reads {wanted!r}",
                          "Use the version of the project that wrote it.")
-        return decode(kind, value)
+        found = decode(kind, value)
+        check(found)
+        return found
     except DecodeError as error:
         raise refuse(f"{file} does not fit its schema: {error}") from error
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import results
-from ..errors import refuse
+from ..codec import DecodeError
 from ..model import Result, Sample
 from .model import CANDIDATE, SCHEMA, GateResult
 
@@ -17,13 +17,14 @@ FILE = results.GATE
 def read(path: Path) -> GateResult:
     """The gate's result in a folder or file."""
     file = path / FILE if path.is_dir() else path
-    result = results.read_as(file, GateResult, SCHEMA)
+    return results.read_as(file, GateResult, SCHEMA, _check)
+
+
+def _check(result: GateResult) -> None:
     sides = {side.name for side in result.sides}
     for i, sample in enumerate(result.samples):
         if sample.contender.partition("@")[2] not in sides:
-            raise refuse(f"{file} does not fit its schema: samples[{i}]: {sample.contender} is of "
-                         "no side")
-    return result
+            raise DecodeError(f"samples[{i}]: {sample.contender} is of no side")
 
 
 def stored_runs(path: Path) -> GateResult | Result:

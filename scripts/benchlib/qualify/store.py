@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..codec import DecodeError
-from ..errors import refuse
 from ..results import read_as, write_json
 from .model import (CHECK_VERDICTS, CRITERION_VERDICTS, SCHEMA, STEP_STATES, VERDICTS,
                     Qualification)
@@ -24,12 +23,7 @@ def write(folder: Path, qualification: Qualification) -> None:
 def read(path: Path) -> Qualification:
     """The qualification in a folder or file, checked."""
     file = path / FILE if path.is_dir() else path
-    found = read_as(file, Qualification, SCHEMA)
-    try:
-        _check(found)
-    except DecodeError as error:
-        raise refuse(f"{file} does not fit its schema: {error}") from error
-    return found
+    return read_as(file, Qualification, SCHEMA, _check)
 
 
 def _check(found: Qualification) -> None:
