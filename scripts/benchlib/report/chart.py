@@ -37,6 +37,7 @@ PANEL_MARGIN = 0.95  # title and axis of a panel
 HEAD, FOOT = 0.95, 0.75
 CLIP = 2.2  # longer bars are cut off there and say so
 LABEL_ROOM = 1.5  # the axis is so much longer than the longest bar, for the labels
+CUT_LABEL_ROOM = 2.1  # where one of them has to say that its bar is cut off
 
 
 def draw(result: Result, folder: Path) -> None:
@@ -59,15 +60,17 @@ def draw(result: Result, folder: Path) -> None:
 def _figure(result: Result, shown: list[Case]) -> Any:
     columns = min(2, len(shown))
     rows = math.ceil(len(shown) / columns)
-    tallest = max(len(of_case(result, case)) for case in shown)
-    height = HEAD + FOOT + rows * (PANEL_MARGIN + tallest * ROW_HEIGHT)
-    figure, grid = pyplot.subplots(rows, columns, squeeze=False,
+    bars = [len(of_case(result, case)) for case in shown]
+    tallest = [max(bars[i * columns:(i + 1) * columns]) for i in range(rows)]
+    heights = [PANEL_MARGIN + slots * ROW_HEIGHT for slots in tallest]
+    height = HEAD + FOOT + sum(heights)
+    figure, grid = pyplot.subplots(rows, columns, squeeze=False, height_ratios=heights,
                                    figsize=(max(PANEL_WIDTH * columns + 0.6, LEAST_WIDTH),
                                             height))
     limit = _limit(result, shown)
     panels = list(grid.flat)
-    for panel, case in zip(panels, shown):
-        _panel(panel, result, case, limit, tallest)
+    for i, (panel, case) in enumerate(zip(panels, shown)):
+        _panel(panel, result, case, limit, tallest[i // columns])
     for panel in panels[len(shown):]:
         panel.set_visible(False)
     _titles(figure, result, height)
@@ -81,13 +84,17 @@ def _limit(result: Result, shown: list[Case]) -> float:
     return min(CLIP, max([1.0, *ends]))
 
 
+def _cuts(result: Result, limit: float) -> bool:
+    return any(row.ratio.median > limit for row in result.summaries if row.ratio)
+
+
 def _panel(panel: Any, result: Result, case: Case, limit: float, slots: int) -> None:
     rows, names = of_case(result, case), labels(result)
     for place, row in enumerate(rows):
         _bar(panel, place, row, _colour(result, row.contender), limit)
     panel.set_yticks(range(len(rows)), [names[row.contender] for row in rows])
     panel.set_ylim(slots - 0.4, -0.6)
-    panel.set_xlim(0, limit * LABEL_ROOM)
+    panel.set_xlim(0, limit * (CUT_LABEL_ROOM if _cuts(result, limit) else LABEL_ROOM))
     step = 0.25 if limit <= 1.5 else 0.5
     ticks = [i * step for i in range(int(limit / step + 1e-9) + 1)]
     panel.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
