@@ -129,7 +129,10 @@ def _build(build: Path) -> str:
 def _notes(governor: str, latency_held: bool, threads: int) -> list[str]:
     """What makes these figures less steady than they could be."""
     notes = []
-    if "TCG" in _cpuinfo("model name"):
+    if "VM_ICOUNT" in os.environ:
+        notes.append("the clock counts instructions (QEMU icount): 1 ns is one instruction of the "
+                     "kernel, fio or the library, whatever it costs on a real processor")
+    elif "TCG" in _cpuinfo("model name"):
         notes.append("the processor is emulated (QEMU TCG): ratios tell what software costs, no "
                      "hardware is in them, and what else the host does is not seen")
     if governor not in ("", "performance"):

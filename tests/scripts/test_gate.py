@@ -287,7 +287,7 @@ class Real(unittest.TestCase):
         self.assertEqual(done.returncode, Exit.TOO_FEW, done.stdout + done.stderr)
         self.assertIn("TOO-FEW", done.stdout)
         self.assertEqual({path.name for path in (self.folder / "one").iterdir()},
-                         {"gate.json", "gate.txt", "summary.md", "junit.xml"})
+                         {"gate.json", "gate.txt", "summary.md", "junit.xml", "report.html"})
         made = store.read(self.folder / "one")
         self.assertEqual([finding.samples for finding in made.findings], [4])
         self.same_counts(made)
@@ -332,6 +332,8 @@ class Real(unittest.TestCase):
                 (["--modes", "native"], "the same on both sides"),
                 (["--candidate", str(ROOT / "results" / "reference")], "is a stored result"),
                 (["--self-test"], "the slow build needs source"),
+                (["--count", "--aa", "3"], "ask about this machine's noise"),
+                (["--count", "--target", "tmpfs"], "Choose one of null_blk, page-cache"),
                 (["--rw", "dance", "--baseline", self.build], "no such workload")):
             with self.subTest(arguments=arguments):
                 done = self.gate("out", *arguments)

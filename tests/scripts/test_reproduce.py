@@ -56,9 +56,9 @@ class Figures(Scratch):
                     words = command.command(step, options)
                     parsed = parse([*words, "--no-build", "--build-dir", "b", "--output", "o"])
                     self.assertEqual(parsed.quick, quick, words)
-                    guests = vm_command.chosen(getattr(parsed, "devices", []))
+                    guests = vm_command.chosen(getattr(parsed, "devices", []), count=False)
                     modes = set(getattr(parsed, "modes", [])) or \
-                        {mode for guest in guests.values() for mode in guest.modes}
+                        {mode for guest in guests.values() for mode in guest.timed}
                     self.assertLessEqual(modes, set(known))
                     self.assertLessEqual({mode for pair in step.pairs for mode in pair}, modes)
 
@@ -144,14 +144,20 @@ class Figures(Scratch):
 
 class InTheVm(unittest.TestCase):
     def test_commands_are_understood_in_the_guest(self) -> None:
-        options = parse(["vm", "all", "--rounds", "3", "--seed", "5", "--depth", "1,4"])
-        for name, guest in vm_command.chosen(options.devices).items():
-            argv = vm_command.command(guest, options, Path("/b"), Path("/o"))
-            inside = shlex.split(argv[-1].rpartition(" exec scripts/bench ")[2])
-            parsed = parse(inside)
-            self.assertEqual((parsed.target, parsed.rounds, parsed.seed, parsed.depth,
-                              parsed.no_build), ([guest.disk], 3, 5, [1, 4], True), name)
-            self.assertGreater(int(argv[argv.index("--timeout") + 1]), 100)
+        known = all_contenders("lib")
+        for way in ([], ["--count"]):
+            options = parse(["vm", "all", "--rounds", "3", "--seed", "5", "--depth", "1,4", *way])
+            guests = vm_command.chosen(options.devices, options.count)
+            self.assertIn("null_blk", guests)
+            for name, guest in guests.items():
+                argv = vm_command.command(guest, options, Path("/b"), Path("/o"))
+                self.assertEqual("--icount" in argv, options.count)
+                inside = shlex.split(argv[-1].rpartition(" exec scripts/bench ")[2])
+                parsed = parse(inside)
+                self.assertEqual((parsed.target, parsed.rounds, parsed.seed, parsed.depth,
+                                  parsed.no_build), ([guest.disk], 3, 5, [1, 4], True), name)
+                self.assertLessEqual(set(parsed.modes), set(known))
+                self.assertGreater(int(argv[argv.index("--timeout") + 1]), 100)
 
     def test_both_spellings(self) -> None:
         for words in (("--vm", "vfio", "--dry-run"), ("vm", "vfio", "--dry-run"),
@@ -160,11 +166,15 @@ class InTheVm(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("--profile viommu", done.stdout)
         done = bench("--vm", "--dry-run")
-        self.assertEqual(len(done.stdout.splitlines()), len(GUESTS))
+        self.assertEqual(len(done.stdout.splitlines()),
+                         sum(bool(guest.timed) for guest in GUESTS.values()))
 
     def test_unknown_devices(self) -> None:
-        done = bench("--vm", "moon")
-        self.assertEqual((done.returncode, "no moon" in done.stderr), (2, True))
+        for words, complaint in ((["moon"], "moon is no such device"),
+                                 (["page-cache"], "page-cache can only be counted"),
+                                 (["--count", "vfio"], "vfio cannot be counted")):
+            done = bench("--vm", *words)
+            self.assertEqual((done.returncode, complaint in done.stderr), (2, True), done.stderr)
 
 
 class InQemu(Scratch):

@@ -12,14 +12,20 @@ from .. import compare, environment, metrics, prepare, results
 from ..errors import BenchError, Exit, refuse
 from ..model import Sample
 from ..variants import is_native
-from . import output, sides, store, verdict
+from . import counted, output, sides, store, verdict
 from .model import BASELINE, CANDIDATE, GateResult, Side
 from .run import Library, run
 from .selftest import selftest
 
 
+ROUNDS = 20
+RUNTIME_MS = 100
+
+
 def gate(options: argparse.Namespace) -> Exit:
     check(options)
+    options.rounds = options.rounds or (counted.ROUNDS if options.count else ROUNDS)
+    options.runtime = options.runtime or (counted.RUNTIME_MS if options.count else RUNTIME_MS)
     if options.aa or options.self_test:
         return selftest(options)
     baseline = sides.spec(BASELINE, options.baseline)
@@ -27,9 +33,17 @@ def gate(options: argparse.Namespace) -> Exit:
     if candidate.kind == sides.RESULTS:
         raise refuse(f"--candidate {options.candidate} is a stored result",
                      "The candidate is measured; compare two results with scripts/bench compare.")
+    if options.count and baseline.kind == sides.RESULTS:
+        raise refuse(f"--count --baseline {options.baseline} is a stored result",
+                     "Name a git revision or a build folder: both sides are measured.")
     folder = compare.result_folder(options, "gate")
     stored, notes, side = _stored(baseline, options)
     folders, built = _libraries([candidate] if stored else [baseline, candidate], options)
+    if options.count:
+        results.prepare_folder(folder)
+        outcome = counted.run(options, folders, built, folder)
+        write(folder, outcome.result, options)
+        return outcome.code
     with ExitStack() as stack:
         places = sides.stage(folders, stack)
         libraries = [Library(side, place) for side, place in zip(built, places)]
@@ -50,6 +64,8 @@ def check(options: argparse.Namespace) -> None:
     if native:
         raise refuse(f"--modes {', '.join(native)}: fio's own engine, the same on both sides",
                      "Choose modes of libblkio, such as block or loop.")
+    if options.count:
+        counted.check(options)
     unknown = set(options.tolerate) - set(verdict.VERDICTS)
     if unknown:
         raise refuse(f"--tolerate: no verdict {', '.join(sorted(unknown))}",
@@ -103,9 +119,13 @@ def write(folder: Path, result: GateResult, options: argparse.Namespace) -> None
     print(text)
     try:
         folder = results.keep(folder, store.FILE, result)
+        if options.raw:
+            return
         for name, content in (("gate.txt", text), ("summary.md", output.markdown(result)),
                               ("junit.xml", output.junit(result))):
             results.write_text(folder / name, content)
+        from ..report import command as report  # loads matplotlib, which takes a second
+        report.beside(folder)
         if options.junit:
             results.write_text(Path(options.junit), output.junit(result))
         if options.summary:

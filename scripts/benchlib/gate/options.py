@@ -45,6 +45,7 @@ examples
   scripts/bench gate --baseline v1.5 --target tmpfs --target page-cache --modes block,loop
   scripts/bench gate --baseline results/gate-20260101-120000  against a stored result
   scripts/bench gate --effect 5 --budget 60            coarse and quick
+  scripts/bench gate --count --effect 1                exact, in instructions, on any machine
   scripts/bench gate --aa 20                           how often is it wrong when nothing differs?
   scripts/bench gate --self-test                       ... and is a slowdown of 5 % found?
 
@@ -75,17 +76,21 @@ def register(parser: argparse.ArgumentParser) -> None:
                       help="do not count instructions and system calls")
 
     how = parser.add_argument_group("how long and how")
-    how.add_argument("--rounds", type=options.count, default=20, metavar="N",
-                     help="least rounds per case (default: 20)")
+    how.add_argument("--rounds", type=options.count, metavar="N",
+                     help="least rounds per case (default: 20; with --count 10)")
     how.add_argument("--until", type=options.share, default=0.01, metavar="PERCENT",
                      help="add rounds until the interval reaches no further than so much to either "
                           "side (default: 1)")
     how.add_argument("--budget", type=options.seconds, default=300.0, metavar="SECONDS",
                      help="but begin no more after so long (default: 300)")
-    how.add_argument("--runtime", type=options.milliseconds, default=100, metavar="SECONDS",
+    how.add_argument("--runtime", type=options.milliseconds, metavar="SECONDS",
                      help="measured time of one fio process (default: 0.1): many short ones tell "
                           "more than few long ones")
     options.add_machine(how)
+    how.add_argument("--count", action="store_true",
+                     help="measure in the test VM, whose clock then counts instructions: exact on the "
+                          "busiest machine, the kernel's share included. --target: page-cache "
+                          "(default) or null_blk")
 
     limits = parser.add_argument_group("what counts")
     limits.add_argument("--effect", type=options.share, default=0.02, metavar="PERCENT",
@@ -105,6 +110,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--junit", metavar="FILE", help="JUnit XML there as well")
     out.add_argument("--summary", metavar="FILE",
                      help="append the Markdown summary there, as $GITHUB_STEP_SUMMARY wants it")
+    out.add_argument("--raw", action="store_true",
+                     help="write gate.json only; scripts/bench report draws it, anywhere")
     out.add_argument("--keep", action="store_true", help="keep the scratch files")
 
     itself = parser.add_argument_group("the gate itself")

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, libraries: Sequence[Library], build: Path,
                          [*stored, *planned.samples], paired=not stored)
         result = replace(result, started=started.isoformat(timespec="seconds"), notes=said,
                          seconds=round(time.monotonic() - begin, 1))
-    return _concluded(result, code, options.tolerate)
+    return concluded(result, code, options.tolerate)
 
 
 def _result(options: argparse.Namespace, planned: Campaign, environment: Environment,
@@ -102,8 +102,8 @@ def _result(options: argparse.Namespace, planned: Campaign, environment: Environ
         counts=found, notes=[], samples=samples)
 
 
-def _concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outcome:
-    """With the verdict over all; a run that failed or found nothing has none."""
+def concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outcome:
+    """With the verdict over all and its status; a run that failed or found nothing has none."""
     words = [item.verdict for item in result.items()]
     if code == Exit.OK and words:
         status = verdict.exit_status(words, tolerated)

@@ -15,6 +15,7 @@ from .. import environment, inuse, machine, prepare, results
 from ..errors import BenchError, refuse
 from ..model import Environment
 from ..progress import clock
+from ..report import command as report
 from . import health, limits, preflight, request, session, store, text
 from .jobs import Bench
 from .model import SCHEMA, Check, Health, Qualification
@@ -150,6 +151,7 @@ def _run(work: Session, options: argparse.Namespace) -> int:
     found = work.found()
     with contextlib.suppress(BenchError):  # when even this cannot be written, it is printed
         results.write_text(work.folder / TEXT, text.render(found))
+        report.beside(work.folder)
     print(text.render(found))
     _tidy(work, options, found.complete)
     print(f"Result: {work.folder}")

@@ -62,7 +62,8 @@ examples
 
 exit status: 0 qualified; 1 incomplete: something failed or is missing, what is known is kept;
 2 refused; 3 not qualified; 130 interrupted, --resume goes on
-The result is qualification.json and verdict.txt in a folder; scripts/bench report FOLDER draws it.
+The result is qualification.json, verdict.txt and report.html in a folder; scripts/bench report makes
+a PDF of it.
 """
 
 

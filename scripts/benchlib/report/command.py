@@ -34,6 +34,12 @@ def report(options: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def beside(folder: Path) -> None:
+    """The report of the result in a folder, in that folder."""
+    chapter = sources.chapter(folder)
+    write(Page(chapter.title, [chapter]), folder / files.REPORT)
+
+
 def write(page: Page, output: Path) -> None:
     """Write the page, the way that the name of the file asks for."""
     try:

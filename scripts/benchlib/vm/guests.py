@@ -13,14 +13,20 @@ class Guest:
     summary: str
     profile: str  # of tests/vm/run
     disk: str
-    modes: tuple[str, ...]
+    timed: tuple[str, ...] = ()  # modes to compare by time; none: not worth it
+    # Modes to compare by instructions; none: another thread takes part in its I/O, of QEMU or of the
+    # guest, which has one CPU then. So no mode that is busy, either.
+    counted: tuple[str, ...] = ()
     append: str = ""  # to the kernel's command line
     prepare: str = ""  # shell, in the guest, before the comparison
+    buffered: bool = False
 
 
 def _with_prefix(prefix: str) -> tuple[str, ...]:
     return tuple(prefix + wait for wait in WAITS)
 
+
+_COUNTED = ("native", "native-fixed", "block", "eventfd")
 
 # The kernel's driver gets what it can use, too: poll queues, and no IOMMU mapping for each of its
 # requests (iommu=pt), which would favour us.
@@ -36,5 +42,8 @@ GUESTS: dict[str, Guest] = {
          *_with_prefix("nvme-"))),
     "null_blk": Guest(
         "a disk that does nothing, with poll queues", "nullblk", "/dev/nullb0",
-        ("native", "native-poll", *WAITS)),
+        ("native", "native-poll", *WAITS), _COUNTED),
+    "page-cache": Guest(
+        "a cached file", "plain", "/dev/shm/page-cache", counted=_COUNTED,
+        prepare="dd if=/dev/zero of=/dev/shm/page-cache bs=1M count=64 2>/dev/null", buffered=True),
 }

@@ -40,6 +40,7 @@ class Config:
     accel: str = "auto"
     memory: str = "1G"
     cpus: int = 2
+    icount: bool = False  # the guest's clock counts its instructions
     append: list[str] = field(default_factory=list)
     qemu_args: list[str] = field(default_factory=list)
     allow: list[str] = field(default_factory=list)
@@ -85,6 +86,8 @@ def command_script(config: Config) -> str:
     env |= config.env
     if config.out:
         env["VM_OUT"] = str(config.out)
+    if config.icount:
+        env["VM_ICOUNT"] = "1"
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
     if config.shell:
         exports += "stty cols {} rows {}\n".format(*shutil.get_terminal_size())

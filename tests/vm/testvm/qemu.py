@@ -20,10 +20,12 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text()
 
 
-def accelerators(wanted: str) -> list[str]:
+def accelerators(config: Config) -> list[str]:
     """Those worth trying, best first."""
-    if wanted != "auto":
-        return [wanted]
+    if config.icount:
+        return ["tcg"]
+    if config.accel != "auto":
+        return [config.accel]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["tcg"]
     if _KVM_BROKEN.exists() and _KVM_BROKEN.read_text() == _boot_id():
@@ -62,6 +64,15 @@ def _share(tag: str, path: Path, readonly: bool) -> list[str]:
             "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
 
+def _processor(config: Config, accel: str) -> list[str]:
+    if config.icount:
+        # One instruction is one nanosecond. With several processors the clock follows none of them.
+        return ["-accel", "tcg,thread=single", "-icount", "shift=0", "-cpu", "max", "-smp", "1"]
+    if accel == "tcg":
+        return ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(config.cpus)]
+    return ["-accel", accel, "-cpu", "host", "-smp", str(config.cpus)]
+
+
 def command_line(config: Config, accel: str, work: Path, fds: dict[str, int]) -> list[str]:
     """work has the job (work/job) and takes the disks; fds: one socket per channel, and "monitor"."""
     profiles = [PROFILES[name] for name in config.profiles]
@@ -71,9 +82,8 @@ def command_line(config: Config, accel: str, work: Path, fds: dict[str, int]) ->
         "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "q35" + "".join(p.machine for p in profiles),
-        "-accel", "tcg,thread=multi" if accel == "tcg" else accel,
-        "-cpu", "max" if accel == "tcg" else "host",
-        "-m", config.memory, "-smp", str(config.cpus),
+        *_processor(config, accel),
+        "-m", config.memory,
         "-bios", "qboot.rom",
         "-kernel", str(kernel_folder(config) / "vmlinux"),
         "-initrd", str(kernel_folder(config) / "initramfs"),

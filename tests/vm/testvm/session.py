@@ -103,7 +103,7 @@ def run(config: Config) -> int:
     deadline = float("inf") if config.shell else time.monotonic() + config.timeout
     with tempfile.TemporaryDirectory(prefix="vm-") as folder:
         work = Path(folder) / "work"
-        attempts = accelerators(config.accel)
+        attempts = accelerators(config)
         # Rarely, about 1 boot in 200, the guest hangs under TCG before it runs anything.
         attempts.append(attempts[-1])
         for number, accel in enumerate(attempts, 1):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""`gate --count`: the gate in a guest of the test VM whose clock counts instructions.
+
+Latency is exact there: it has the kernel's share and fio's, and nothing that this machine does besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Sequence
+
+from .. import plan
+from ..errors import BenchError, Exit, refuse
+from ..vm import guest
+from ..vm.command import BOOT_SECONDS, COUNTED_MS, SLOWNESS
+from ..vm.guests import GUESTS
+from . import store, verdict
+from .model import Side
+from .run import Outcome, concluded
+
+TARGET = "page-cache"
+ROUNDS = 10  # enough for a verdict on a handful of cases
+RUNTIME_MS = COUNTED_MS
+SHARED = "guest"  # folder for what the guest writes
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what the guest cannot do, and settle what is left open."""
+    if options.aa or options.self_test:
+        raise refuse("--aa and --self-test ask about this machine's noise; --count has none",
+                     "Use one or the other.")
+    if options.numjobs != [1]:
+        raise refuse("--count --numjobs: the guest has one CPU", "Leave --numjobs out.")
+    fit = [name for name, disk in GUESTS.items() if disk.counted]
+    options.target = options.target or [TARGET]
+    unfit = [name for name in options.target if name not in fit]
+    if unfit or len(options.target) > 1:
+        raise refuse(f"--count --target {', '.join(unfit or options.target)}: the guest has one disk",
+                     f"Choose one of {', '.join(fit)}.")
+
+
+def run(options: argparse.Namespace, builds: Sequence[Path], sides: Sequence[Side],
+        folder: Path) -> Outcome:
+    """Measure and judge two builds in a guest."""
+    shared = folder.absolute() / SHARED
+    argv = guest.command(GUESTS[options.target[0]], _words(options, builds, shared), shared,
+                         _patience(options), count=True)
+    status = guest.run(argv, quiet=True)
+    if not (shared / store.FILE).exists():
+        raise BenchError(f"the guest has no result, exit status {status}",
+                         "See above and tests/vm/README.md.")
+    result = replace(store.read(shared), sides=list(sides), tolerated=options.tolerate)
+    code = Exit.OK if status in verdict.EXITS.values() else Exit.FAILED
+    return concluded(result, code, options.tolerate)
+
+
+def _words(options: argparse.Namespace, builds: Sequence[Path], output: Path) -> list[str]:
+    """What the guest's gate is asked. No instructions by valgrind: they are in the latency."""
+    lists = {"--modes": options.modes, "--metric": options.metric, "--rw": options.rw,
+             "--bs": options.bs, "--depth": options.depth}
+    return ["gate", "--no-build", "--no-counts", "--raw",
+            "--baseline", str(builds[0].absolute()), "--candidate", str(builds[1].absolute()),
+            "--rounds", str(options.rounds), "--runtime", f"{options.runtime}ms",
+            "--effect", f"{options.effect:%}".rstrip("%"),
+            "--alpha", f"{options.alpha:%}".rstrip("%"), "--budget", "1",
+            *(word for option, values in lists.items()
+              for word in (option, ",".join(map(str, values)))),
+            *(["--seed", str(options.seed)] if options.seed is not None else []),
+            *(["--destructive"] if options.destructive else []), "--output", str(output)]
+
+
+def _patience(options: argparse.Namespace) -> float:
+    """Seconds in which the guest has surely ended unless it hangs."""
+    runs = 2 * (options.rounds + 1) * len(options.modes) * len(options.rw) * len(options.bs) \
+        * len(options.depth)
+    return 2 * BOOT_SECONDS + 4 * runs * SLOWNESS * (plan.FIO_START_SECONDS + options.runtime / 1000)
