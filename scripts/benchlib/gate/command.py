@@ -115,12 +115,13 @@ def _stored(baseline: sides.Spec, options: argparse.Namespace) -> tuple[list[Sam
 
 def write(folder: Path, result: GateResult, options: argparse.Namespace) -> None:
     """All files, and the text on stdout."""
+    if options.raw:
+        results.keep(folder, store.FILE, result)
+        return
     text = output.render(result)
     print(text)
     try:
         folder = results.keep(folder, store.FILE, result)
-        if options.raw:
-            return
         for name, content in (("gate.txt", text), ("summary.md", output.markdown(result)),
                               ("junit.xml", output.junit(result))):
             results.write_text(folder / name, content)

@@ -89,8 +89,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     options.add_machine(how)
     how.add_argument("--count", action="store_true",
                      help="measure in the test VM, whose clock then counts instructions: exact on the "
-                          "busiest machine, the kernel's share included. --target: page-cache "
-                          "(default) or null_blk")
+                          "busiest machine, the kernel's share included. --target is page-cache "
+                          "(default) or null_blk; --until, --budget, --size and --cpu mean nothing")
 
     limits = parser.add_argument_group("what counts")
     limits.add_argument("--effect", type=options.share, default=0.02, metavar="PERCENT",

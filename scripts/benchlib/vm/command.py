@@ -69,7 +69,7 @@ def command(guest: Guest, options: argparse.Namespace, build: Path, output: Path
     words = ["compare", "--no-build", "--build-dir", str(build.absolute()),
              "--modes", ",".join(options.modes or _modes(guest, options.count)),
              "--bs", ",".join(map(str, options.bs)), "--depth", ",".join(map(str, options.depth)),
-             "--output", str(output), "--raw", *_passed_on(options)]
+             "--rw", ",".join(options.rw), "--destructive", "--output", str(output), "--raw", *_passed_on(options)]
     return one.command(guest, words, output, options.timeout or _patience(guest, options),
                        options.count)
 
@@ -95,7 +95,8 @@ def _patience(guest: Guest, options: argparse.Namespace) -> float:
     rounds = options.rounds or (plan.QUICK_ROUNDS if options.quick else plan.ROUNDS)
     runtime = (options.runtime or plan.RUNTIME_MS) + plan.RAMP_MS
     modes = len(options.modes or _modes(guest, options.count))
-    runs = modes * (rounds + 3) * len(options.depth) * len(options.bs)  # and trial, and calls
+    cases = len(options.rw) * len(options.depth) * len(options.bs)
+    runs = modes * cases * (rounds + 3)  # and trial, and calls
     each = runtime / 1000 + SLOWNESS * plan.FIO_START_SECONDS + REBIND_SECONDS
     return 2 * BOOT_SECONDS + 4 * runs * each
 

@@ -60,6 +60,9 @@ def register(parser: argparse.ArgumentParser) -> None:
                         help="block sizes (default: 512)")
     parser.add_argument("--depth", type=options.counts, default=[1], metavar="LIST",
                         help="queue depths (default: 1)")
+    parser.add_argument("--rw", type=options.names, default=["randread"], metavar="LIST",
+                        help="fio's workloads (default: randread); the guests' disks may be "
+                             "written to")
     parser.add_argument("--quick", action="store_true", help="5 short rounds")
     parser.add_argument("--rounds", type=options.count, metavar="N",
                         help="rounds per case (default: 11; with --count 5)")
