@@ -24,6 +24,8 @@ from .targets import Target
 PROGRAM = "qemu-storage-daemon"
 READY_SECONDS = 20
 END_SECONDS = 5
+UNIX_SOCKETS = Path("/proc/net/unix")
+LISTENING = "00010000"  # among its flags: __SO_ACCEPTCON
 QUEUES = 8  # at most one fio job each
 
 
@@ -74,13 +76,20 @@ def running(argv: list[str], socket: Path, log: Path) -> Iterator[subprocess.Pop
 
 def _wait(server: subprocess.Popen[bytes], name: str, socket: Path, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not socket.is_socket():
+    while not _listens(socket):
         if server.poll() is not None:
             words = " ".join(log.read_text(errors="replace").split())[-400:]
             raise BenchError(f"{name} ended at once: {words or server.returncode}")
         if time.monotonic() > deadline:
             raise BenchError(f"{name} made no socket within {READY_SECONDS} s")
         time.sleep(0.005)
+
+
+def _listens(socket: Path) -> bool:
+    """Not only is there a socket: until it listens, connecting is refused. We do not try, the server
+    takes one client at a time."""
+    entries = (line.split() for line in UNIX_SOCKETS.read_text().splitlines())
+    return any(entry[-1] == str(socket) and entry[3] == LISTENING for entry in entries)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
