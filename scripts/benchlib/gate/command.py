@@ -11,7 +11,9 @@ from pathlib import Path
 from .. import compare, environment, metrics, prepare, results
 from ..errors import BenchError, Exit, refuse
 from ..model import Sample
+from ..report import command as report
 from ..variants import is_native
+from ..vm import guest
 from . import counted, output, sides, store, verdict
 from .model import BASELINE, CANDIDATE, GateResult, Side
 from .run import Library, run
@@ -25,7 +27,7 @@ RUNTIME_MS = 100
 def gate(options: argparse.Namespace) -> Exit:
     check(options)
     options.rounds = options.rounds or (counted.ROUNDS if options.count else ROUNDS)
-    options.runtime = options.runtime or (counted.RUNTIME_MS if options.count else RUNTIME_MS)
+    options.runtime = options.runtime or (guest.COUNTED_MS if options.count else RUNTIME_MS)
     if options.aa or options.self_test:
         return selftest(options)
     baseline = sides.spec(BASELINE, options.baseline)
@@ -125,7 +127,6 @@ def write(folder: Path, result: GateResult, options: argparse.Namespace) -> None
         for name, content in (("gate.txt", text), ("summary.md", output.markdown(result)),
                               ("junit.xml", output.junit(result))):
             results.write_text(folder / name, content)
-        from ..report import command as report  # loads matplotlib, which takes a second
         report.beside(folder)
         if options.junit:
             results.write_text(Path(options.junit), output.junit(result))

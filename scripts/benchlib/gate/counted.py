@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Sequence
 
-from .. import plan
 from ..errors import BenchError, Exit, refuse
 from ..vm import guest
-from ..vm.command import BOOT_SECONDS, COUNTED_MS, SLOWNESS
 from ..vm.guests import GUESTS
 from . import store, verdict
 from .model import Side
@@ -22,7 +20,6 @@ from .run import Outcome, concluded
 
 TARGET = "page-cache"
 ROUNDS = 10  # enough for a verdict on a handful of cases
-RUNTIME_MS = COUNTED_MS
 SHARED = "guest"  # folder for what the guest writes
 
 
@@ -46,8 +43,9 @@ def run(options: argparse.Namespace, builds: Sequence[Path], sides: Sequence[Sid
     """Measure and judge two builds in a guest."""
     shared = folder.absolute() / SHARED
     argv = guest.command(GUESTS[options.target[0]], _words(options, builds, shared), shared,
-                         _patience(options), count=True)
-    status = guest.run(argv, quiet=True)
+                         guest.patience(options, 2 * (options.rounds + 1) * len(options.modes),
+                                        options.runtime / 1000), count=True)
+    status = guest.run(argv)
     if not (shared / store.FILE).exists():
         raise BenchError(f"the guest has no result, exit status {status}",
                          "See above and tests/vm/README.md.")
@@ -58,21 +56,10 @@ def run(options: argparse.Namespace, builds: Sequence[Path], sides: Sequence[Sid
 
 def _words(options: argparse.Namespace, builds: Sequence[Path], output: Path) -> list[str]:
     """What the guest's gate is asked. No instructions by valgrind: they are in the latency."""
-    lists = {"--modes": options.modes, "--metric": options.metric, "--rw": options.rw,
-             "--bs": options.bs, "--depth": options.depth}
     return ["gate", "--no-build", "--no-counts", "--raw",
             "--baseline", str(builds[0].absolute()), "--candidate", str(builds[1].absolute()),
+            *guest.matrix(options, options.modes), "--metric", ",".join(options.metric),
             "--rounds", str(options.rounds), "--runtime", f"{options.runtime}ms",
-            "--effect", f"{options.effect:%}".rstrip("%"),
-            "--alpha", f"{options.alpha:%}".rstrip("%"), "--budget", "1",
-            *(word for option, values in lists.items()
-              for word in (option, ",".join(map(str, values)))),
+            "--effect", f"{options.effect:%}", "--alpha", f"{options.alpha:%}", "--budget", "1",
             *(["--seed", str(options.seed)] if options.seed is not None else []),
             *(["--destructive"] if options.destructive else []), "--output", str(output)]
-
-
-def _patience(options: argparse.Namespace) -> float:
-    """Seconds in which the guest has surely ended unless it hangs."""
-    runs = 2 * (options.rounds + 1) * len(options.modes) * len(options.rw) * len(options.bs) \
-        * len(options.depth)
-    return 2 * BOOT_SECONDS + 4 * runs * SLOWNESS * (plan.FIO_START_SECONDS + options.runtime / 1000)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import BenchError, Exit, refuse
-from . import files, html, markdown, pdf, sources
-from .page import Page
+from . import html, markdown, pdf, sources
+from .page import REPORT, Page
 
 WRITERS: dict[str, Callable[[Page, Path], None]] = {
     ".html": lambda page, file: write_bytes(file, html.render(page).encode()),
@@ -37,7 +37,7 @@ def report(options: argparse.Namespace) -> Exit:
 def beside(folder: Path) -> None:
     """The report of the result in a folder, in that folder."""
     chapter = sources.chapter(folder)
-    write(Page(chapter.title, [chapter]), folder / files.REPORT)
+    write(Page(chapter.title, [chapter]), folder / REPORT)
 
 
 def write(page: Page, output: Path) -> None:
@@ -64,4 +64,4 @@ def _default(given: list[Path]) -> Path:
     if len(given) > 1:
         raise refuse("several results need a name for their report", "Add --output FILE.html.")
     folder = given[0] if given[0].is_dir() else given[0].parent
-    return folder / files.REPORT
+    return folder / REPORT

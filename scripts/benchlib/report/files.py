@@ -8,9 +8,7 @@ from pathlib import Path
 from . import chart, html, of_compare, surroundings
 from .. import results, table
 from ..model import Result
-from .page import Download, Page
-
-REPORT = "report.html"
+from .page import REPORT, Download, Page
 
 
 def write(folder: Path, result: Result) -> None:

@@ -13,6 +13,8 @@ from typing import Callable, Union
 from .frame import Key
 from .svg import Svg
 
+REPORT = "report.html"  # the page beside a result
+
 # How good the news is; each has a word and a sign, so that colour is not needed.
 GOOD, BAD, CAUTION, NEUTRAL = "good", "bad", "caution", "neutral"
 SIGNS = {GOOD: "✓", BAD: "✗", CAUTION: "!", NEUTRAL: "·"}

@@ -14,11 +14,8 @@ from ..errors import BenchError, Exit, refuse
 from . import guest as one
 from .guests import GUESTS, Guest
 
-SLOWNESS = 10  # how much longer starting programs takes in an emulated guest
-BOOT_SECONDS = 120
 REBIND_SECONDS = 6
 COUNTED_ROUNDS = 5  # the least for a verdict
-COUNTED_MS = 50
 
 
 def chosen(names: list[str], count: bool) -> dict[str, Guest]:
@@ -66,39 +63,28 @@ def _ready(options: argparse.Namespace, build: Path, folder: Path) -> None:
 
 def command(guest: Guest, options: argparse.Namespace, build: Path, output: Path) -> list[str]:
     """How to boot a guest and compare there."""
+    modes = options.modes or _modes(guest, options.count)
+    rounds, runtime = options.rounds, options.runtime
+    if options.count:
+        # Repetition shows no more than that nothing varies.
+        rounds, runtime = rounds or COUNTED_ROUNDS, runtime or one.COUNTED_MS
     words = ["compare", "--no-build", "--build-dir", str(build.absolute()),
-             "--modes", ",".join(options.modes or _modes(guest, options.count)),
-             "--bs", ",".join(map(str, options.bs)), "--depth", ",".join(map(str, options.depth)),
-             "--rw", ",".join(options.rw), "--destructive", "--output", str(output), "--raw", *_passed_on(options)]
-    return one.command(guest, words, output, options.timeout or _patience(guest, options),
+             *one.matrix(options, modes), "--destructive", "--output", str(output), "--raw",
+             *(["--quick"] if options.quick else []),
+             *(["--max-load", "100"] if options.count else []),  # whoever works there works for us
+             *(["--rounds", str(rounds)] if rounds else []),
+             *(["--runtime", f"{runtime}ms"] if runtime else []),
+             *(["--seed", str(options.seed)] if options.seed is not None else [])]
+    return one.command(guest, words, output,
+                       options.timeout or _patience(options, len(modes), rounds, runtime),
                        options.count)
 
 
-def _passed_on(options: argparse.Namespace) -> list[str]:
-    words = ["--quick"] if options.quick else []
-    rounds, runtime = options.rounds, options.runtime
-    if options.count:
-        # Repetition shows no more than that nothing varies; and whoever works in there works for us.
-        rounds, runtime = rounds or COUNTED_ROUNDS, runtime or COUNTED_MS
-        words += ["--max-load", "100"]
-    if rounds:
-        words += ["--rounds", str(rounds)]
-    if runtime:
-        words += ["--runtime", f"{runtime}ms"]
-    if options.seed is not None:
-        words += ["--seed", str(options.seed)]
-    return words
-
-
-def _patience(guest: Guest, options: argparse.Namespace) -> float:
-    """Seconds in which the guest has surely ended unless it hangs."""
-    rounds = options.rounds or (plan.QUICK_ROUNDS if options.quick else plan.ROUNDS)
-    runtime = (options.runtime or plan.RUNTIME_MS) + plan.RAMP_MS
-    modes = len(options.modes or _modes(guest, options.count))
-    cases = len(options.rw) * len(options.depth) * len(options.bs)
-    runs = modes * cases * (rounds + 3)  # and trial, and calls
-    each = runtime / 1000 + SLOWNESS * plan.FIO_START_SECONDS + REBIND_SECONDS
-    return 2 * BOOT_SECONDS + 4 * runs * each
+def _patience(options: argparse.Namespace, modes: int, rounds: int | None,
+              runtime: int | None) -> float:
+    rounds = rounds or (plan.QUICK_ROUNDS if options.quick else plan.ROUNDS)
+    seconds = ((runtime or plan.RUNTIME_MS) + plan.RAMP_MS) / 1000 + REBIND_SECONDS
+    return one.patience(options, modes * (rounds + 3), seconds)  # and trial, and calls
 
 
 def draw(output: Path) -> None:

@@ -7,13 +7,14 @@ built here, and what it writes there stays.
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import signal
 import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from .. import prepare
+from .. import plan, prepare
 from ..errors import BenchError, Exit
 from .guests import Guest
 
@@ -21,6 +22,9 @@ RUN = prepare.ROOT / "tests" / "vm" / "run"
 SETUP = "scripts/setup --vm"
 CANNOT_RUN = 77  # the exit status of tests/vm/run
 END_SECONDS = 30
+BOOT_SECONDS = 120
+SLOWNESS = 10  # how much longer starting programs takes in an emulated guest
+COUNTED_MS = 50  # measured time of one fio process: nothing varies
 
 
 def command(guest: Guest, words: Sequence[str], shared: Path, seconds: float,
@@ -36,10 +40,21 @@ def command(guest: Guest, words: Sequence[str], shared: Path, seconds: float,
             "--out", str(shared), "--", "/bin/sh", "-c", " && ".join(filter(None, steps))]
 
 
-def run(argv: list[str], quiet: bool = False) -> int:
+def matrix(options: argparse.Namespace, modes: Sequence[str]) -> list[str]:
+    """The options that say what is measured."""
+    return ["--modes", ",".join(modes), "--rw", ",".join(options.rw),
+            "--bs", ",".join(map(str, options.bs)), "--depth", ",".join(map(str, options.depth))]
+
+
+def patience(options: argparse.Namespace, runs_per_case: int, run_seconds: float) -> float:
+    """Seconds in which the guest has surely ended unless it hangs."""
+    runs = runs_per_case * len(options.rw) * len(options.bs) * len(options.depth)
+    return 2 * BOOT_SECONDS + 4 * runs * (run_seconds + SLOWNESS * plan.FIO_START_SECONDS)
+
+
+def run(argv: list[str]) -> int:
     """Run a guest to its end and return its exit status; its output is ours. Ctrl-C ends it."""
-    with subprocess.Popen(argv, cwd=prepare.ROOT, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL if quiet else None) as runner:
+    with subprocess.Popen(argv, cwd=prepare.ROOT, stdin=subprocess.DEVNULL) as runner:
         try:
             status = runner.wait()
         except KeyboardInterrupt:
