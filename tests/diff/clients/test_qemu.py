@@ -63,13 +63,13 @@ class QemuImg(ClientTest):
         self.assert_same(self.file, target)
 
     def test_formats_on_top(self) -> None:
-        # with direct, vdi needs odd buffers to work where the kernel takes them; qcow2's header
-        # has none that any kernel takes, and 1.5 cannot do it either
+        # With direct, vdi reads its header into whatever the heap gave it, which works where the
+        # kernel takes such buffers. qcow2 reads lengths that no kernel takes, with 1.5 as well.
         image, copy = self.scratch / "image", self.scratch / "copy"
         for name, direct in (("qcow2", "off"), ("vmdk", "off"), ("vdi", "off"), ("vdi", "on")):
             with self.subTest(name, direct=direct):
                 if direct == "on" and not self.kernel_takes_odd_buffers():
-                    self.skipTest("this kernel takes no odd buffers with O_DIRECT")
+                    self.skipTest("this kernel does not take every odd buffer with O_DIRECT")
                 self.run_program("qemu-img", "convert", "-f", "raw", "-O", name, self.file, image)
                 self.run_client("qemu-img", "convert", "-O", "raw", "--image-opts",
                                 f"driver={name},file.driver=io_uring,file.filename={image},"
@@ -77,10 +77,12 @@ class QemuImg(ClientTest):
                 self.assert_same(self.file, copy)
 
     def kernel_takes_odd_buffers(self) -> bool:
+        """Wherever they are: some kernels take them within a page, but not across two."""
         fd = os.open(self.file, os.O_RDONLY | os.O_DIRECT)
         try:
             with mmap.mmap(-1, 8192) as memory:
-                return os.preadv(fd, [memoryview(memory)[8:520]], 0) == 512
+                return all(os.preadv(fd, [memoryview(memory)[start:start + 512]], 0) == 512
+                           for start in (8, 4096 - 8))
         except OSError:
             return False
         finally:
