@@ -232,9 +232,9 @@ static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 	return bk_complete_fast(bq, r, res);
 }
 
-static inline void reap(struct uring_queue *q)
+static inline void reap(struct uring_queue *q, unsigned n)
 {
-	uring_reap(q, false, complete_fast, complete_other);
+	uring_reap(q, n, false, complete_fast, complete_other);
 }
 
 static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)

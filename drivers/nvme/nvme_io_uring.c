@@ -316,9 +316,9 @@ static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 	return likely(!res && r->op <= BK_WRITE) && bk_complete_fast(bq, r, r->len);
 }
 
-static inline void reap(struct uring_queue *q)
+static inline void reap(struct uring_queue *q, unsigned n)
 {
-	uring_reap(q, true, complete_fast, complete_other);
+	uring_reap(q, n, true, complete_fast, complete_other);
 }
 
 static int nvme_iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)

@@ -188,14 +188,20 @@ int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wa
 {
 	int ret = uring_enter(&q->ring, wait_nr, w);
 
-	reap(q);
+	reap(q, uring_ready(&q->ring));
 	return ret;
+}
+
+cold_path int uring_enter_again(struct uring_queue *q, unsigned wait_nr, uring_reaper *reap)
+{
+	uring_guessed_wrong(&q->ring);
+	return uring_enter_slow(q, wait_nr, NULL, reap);
 }
 
 cold_path int uring_enter_error(struct uring_queue *q, int error, uring_reaper *reap)
 {
 	int ret = uring_enter_failed(&q->ring, error);
 
-	reap(q);
+	reap(q, uring_ready(&q->ring));
 	return ret;
 }

@@ -77,11 +77,12 @@ typedef void uring_complete(struct blkioq *q, struct bk_req *r, int res);
 /* Complete all there is in the ring. */
 cold_path void uring_reap_slow(struct uring_queue *q, bool big, uring_complete *other);
 
-/* The same, where big and the functions are known when compiling. */
-static inline __attribute__((always_inline)) void
-uring_reap(struct uring_queue *q, bool big, uring_complete_fast *fast, uring_complete *other)
+/* The same, where big and the functions are known when compiling; n: uring_ready(). */
+static inline __attribute__((always_inline)) void uring_reap(struct uring_queue *q, unsigned n,
+							     bool big, uring_complete_fast *fast,
+							     uring_complete *other)
 {
-	unsigned n = uring_ready(&q->ring), i;
+	unsigned i;
 
 	for (i = 0; i < n; i++) {
 		const struct io_uring_cqe *cqe = uring_cqe(&q->ring, i, big);
@@ -96,13 +97,15 @@ uring_reap(struct uring_queue *q, bool big, uring_complete_fast *fast, uring_com
 }
 
 /*
- * bk_driver.enter, given what completes all there is in the ring: a function known when compiling,
- * built on uring_reap().
+ * bk_driver.enter, given what completes the n that are ready in the ring: a function known when
+ * compiling, built on uring_reap().
  */
-typedef void uring_reaper(struct uring_queue *q);
+typedef void uring_reaper(struct uring_queue *q, unsigned n);
 
 int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wait *w,
 		     uring_reaper *reap);
+/* After a wrong guess. */
+int uring_enter_again(struct uring_queue *q, unsigned wait_nr, uring_reaper *reap);
 int uring_enter_error(struct uring_queue *q, int error, uring_reaper *reap);
 
 static inline __attribute__((always_inline)) int uring_queue_enter(struct uring_queue *q,
@@ -110,14 +113,20 @@ static inline __attribute__((always_inline)) int uring_queue_enter(struct uring_
 								   const struct bk_wait *w,
 								   uring_reaper *reap)
 {
+	unsigned ready;
+	bool guess;
 	int ret;
 
 	if (unlikely(!uring_is_fast(&q->ring, w)))
 		return uring_enter_slow(q, wait_nr, w, reap);
-	ret = uring_enter_fast(&q->ring, wait_nr);
+	guess = uring_guess(&q->ring);
+	ret = uring_enter_fast(&q->ring, wait_nr, guess);
 	if (unlikely(ret < 0))
 		return uring_enter_error(q, -ret, reap);
-	reap(q);
+	ready = uring_ready(&q->ring);
+	if (guess && unlikely(!ready || ready < wait_nr))
+		return uring_enter_again(q, wait_nr, reap);
+	reap(q, ready);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
 #define EXIT_TRIES	5
 #define ENOMEM_TRIES	20
 #define ENOMEM_PAUSE_US 5000
+#define NO_GUESS_MIN	64 /* calls */
+#define NO_GUESS_MAX	1024
 
 /* What the ring cannot do without: Linux 5.11. */
 #define FEATURES_NEEDED (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
@@ -168,6 +170,7 @@ int uring_init(struct uring *u, const struct uring_config *config)
 	}
 
 	u->setup_flags = p.flags;
+	u->features = p.features;
 	u->disabled = p.flags & IORING_SETUP_R_DISABLED;
 	u->room = p.sq_entries;
 	if (!u->disabled && !config->iopoll && !config->sq_poll)
@@ -351,6 +354,17 @@ static int enter_ring(struct uring *u, unsigned to_submit, unsigned wait_nr,
 			return ret;
 	}
 	return enter(u, to_submit, wait_nr, flags | u->enter_flags, w);
+}
+
+cold_path void uring_guessed_wrong(struct uring *u)
+{
+	unsigned since = u->sq_submitted - u->wrong_at;
+
+	/* If most were right since the last wrong one, the next may be soon. */
+	u->no_guess = since > 2 * u->no_guess_last ? NO_GUESS_MIN
+						   : min_u64(4 * u->no_guess_last, NO_GUESS_MAX);
+	u->no_guess_last = u->no_guess;
+	u->wrong_at = u->sq_submitted;
 }
 
 int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w)
