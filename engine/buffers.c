@@ -22,6 +22,9 @@ static int alloc_region(struct thread_data *td, struct job *job, size_t size)
 	size_t align = bkf_get_number(job->b, "mem-region-alignment", 1);
 	int ret;
 
+	/* Ours begins with a page: no need of what fio adds to find one in it. */
+	if (!td->o.mem_align)
+		size = td_max_bs(td) * td->o.iodepth;
 	size = (size + align - 1) / align * align;
 	ret = blkio_alloc_mem_region(job->b, &job->region, size);
 	if (ret) {

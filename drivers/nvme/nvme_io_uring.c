@@ -9,6 +9,7 @@
 #include "nvme/nvme_io_uring.h"
 
 #define REPORT_LEN (64U << 10) /* 1023 zones */
+#define PAGE_LEN   4096U       /* at least, and a power of two: the kernel's pages */
 
 /* The buffer of a zone report. A queue keeps them: few reports are in flight together. */
 struct report {
@@ -22,10 +23,10 @@ struct nvme_iou_queue {
 	const struct nvme_iou_dev *d;
 	struct report *reports;
 	/*
-	 * How far from the end of a registered buffer it may be used, in bytes. Kernels before 6.15
-	 * count all the pages up to there when they look whether a command has too many.
+	 * Before Linux 6.15 a command that uses a registered buffer counts as having all the pages
+	 * up to the buffer's end: it may have too many, and is prepared as one of many segments.
 	 */
-	uint64_t reach_max;
+	bool counts_to_end;
 	struct nvme_iou_entry templates[2]; /* of plain reads and writes, by op */
 };
 
@@ -36,29 +37,33 @@ static inline struct nvme_iou_queue *to_queue(struct blkioq *q)
 
 /* ---- Submission --------------------------------------------------------------------------- */
 
-/* r->priv[0] will be how far it is to the buffer's end, 0 where none is used. */
-static inline void use_buffer(struct nvme_iou_queue *q, struct bk_req *r, const struct iovec *v,
+/* Does v end in the last page of the buffer that was found last? */
+static inline bool ends_with_buffer(const struct nvme_iou_queue *q, const struct iovec *v)
+{
+	const struct bk_region *buffer = &q->u.buffers.hit;
+	uintptr_t last = (uintptr_t)v->iov_base + v->iov_len - 1;
+
+	return ((buffer->addr + buffer->len - 1) ^ last) < PAGE_LEN;
+}
+
+static inline void use_buffer(struct nvme_iou_queue *q, const struct iovec *v,
 			      struct io_uring_sqe *sqe)
 {
 	int index = uring_buffers_find(&q->u, v->iov_base, v->iov_len);
-	const struct bk_region *buffer = &q->u.buffers.hit;
-	uint64_t reach = buffer->addr + buffer->len - (uintptr_t)v->iov_base;
 
-	r->priv[0] = 0;
-	if (index >= 0 && reach <= q->reach_max) {
+	if (index >= 0 && (!q->counts_to_end || ends_with_buffer(q, v))) {
 		sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
 		sqe->buf_index = index;
-		r->priv[0] = reach;
 	}
 }
 
-static inline void set_segment(struct nvme_iou_queue *q, struct bk_req *r, const struct iovec *v,
+static inline void set_segment(struct nvme_iou_queue *q, const struct iovec *v,
 			       struct io_uring_sqe *sqe)
 {
 	nvme_iou_set_data(nvme_iou_cmd(sqe), v->iov_base, v->iov_len);
 	nvme_iou_set_metadata(q->d, nvme_iou_cmd(sqe), v->iov_len >> q->d->ns.block_shift);
 	if (q->u.use_buffers)
-		use_buffer(q, r, v, sqe);
+		use_buffer(q, v, sqe);
 }
 
 /*
@@ -78,7 +83,7 @@ static cold_path void refuse_null(struct blkioq *bq, struct bk_req *r)
 static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
 	if (r->iovcnt == 1) {
-		set_segment(q, r, r->iov, sqe);
+		set_segment(q, r->iov, sqe);
 		return;
 	}
 	sqe->cmd_op = NVME_URING_CMD_IO_VEC;
@@ -205,7 +210,7 @@ static void nvme_iou_submit(struct blkioq *bq, struct bk_req *r)
 	*(struct nvme_iou_entry *)sqe = q->templates[r->op];
 	sqe->user_data = (uintptr_t)r;
 	nvme_set_blocks(&q->d->ns, r->start, r->len, nvme_iou_cmd(sqe));
-	set_segment(q, r, &r->one, sqe);
+	set_segment(q, &r->one, sqe);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
@@ -243,15 +248,6 @@ static bool is_repeatable(const struct nvme_iou_queue *q, const struct bk_req *r
 	return r->op == BK_READ || r->op == BK_ZONE_REPORT || !q->d->ns.zones.zoned;
 }
 
-/* Was it the registered buffer that the kernel refused? Then others will do. */
-static bool give_up_buffer(struct nvme_iou_queue *q, const struct bk_req *r)
-{
-	if (!q->u.use_buffers || r->op > BK_WRITE || r->iovcnt != 1 || !r->priv[0])
-		return false;
-	q->reach_max = min_u64(q->reach_max, r->priv[0] / 2);
-	return true;
-}
-
 static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 {
 	struct blkioq *bq = &q->u.q;
@@ -269,10 +265,7 @@ static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 				"have been executed");
 		break;
 	case EINVAL:
-		if (give_up_buffer(q, r))
-			bk_retry(bq, r);
-		else
-			bk_fail(bq, r, EINVAL, "the kernel refuses the command");
+		bk_fail(bq, r, EINVAL, "the kernel refuses the command");
 		break;
 	case EACCES:
 	case EPERM:
@@ -336,7 +329,7 @@ static int nvme_iou_queue_init(struct blkio *b, struct blkioq *bq)
 	if (ret < 0)
 		return ret;
 	q->d = to_nvme_iou_dev(b);
-	q->reach_max = UINT64_MAX;
+	q->counts_to_end = !(q->u.ring.features & IORING_FEAT_NO_IOWAIT);
 	for (int op = BK_READ; op <= BK_WRITE; op++) {
 		struct nvme_cmd *cmd =
 		    nvme_iou_prep(&q->templates[op].sqe, q->u.fd, q->u.sqe_flags, NULL);
