@@ -22,7 +22,7 @@ static void sleeps_until_the_timeout(struct device *d)
 	int64_t begin;
 	int cookie;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, &cookie, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &cookie, 0);
 	CHECK_EQ(blkioq_do_io(q, &c, 0, 1, NULL), 0);
 	begin = clock_ns();
 	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, &ts), -ETIME);
@@ -43,7 +43,7 @@ static void timeout_is_what_is_left(struct device *d)
 	struct timespec ts = { 10, 0 };
 	struct blkio_completion c;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, NULL, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, NULL, 0);
 	slow_release_after(s, 50);
 	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, &ts), 1);
 	CHECK_EQ(ts.tv_sec, 9);
@@ -63,7 +63,7 @@ static void partial_result_survives_timeout(struct device *d)
 	char *buf = buffer(LEN);
 	int fast, slow;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, &slow, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &slow, 0);
 	blkioq_read(q, 0, buf, LEN, &fast, 0);
 	CHECK_EQ(blkioq_do_io(q, c, 2, 2, &ts), -ETIME);
 	CHECK_EQ(blkioq_do_io(q, c, 1, 2, NULL), 1); /* a busy machine may take longer for it */
@@ -117,7 +117,7 @@ static void signal_ends_interruptible_wait(struct device *d)
 	struct sender sender;
 	int cookie;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, &cookie, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &cookie, 0);
 	for (int with_timeout = 0; with_timeout < 2; with_timeout++) {
 		signals = 0;
 		start_sender(&sender);
@@ -143,7 +143,7 @@ static void masked_signal_waits_for_the_end(struct device *d)
 	sigset_t mask;
 
 	sigfillset(&mask);
-	blkioq_read(q, 0, slow_buffer(s), LEN, NULL, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, NULL, 0);
 	start_sender(&sender);
 	slow_release_after(s, 150);
 	CHECK_EQ(blkioq_do_io_interruptible(q, &c, 1, 1, NULL, &mask), 1);
@@ -167,7 +167,7 @@ static void mask_lets_a_blocked_signal_in(struct device *d)
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGUSR1);
 	CHECK_EQ(pthread_sigmask(SIG_BLOCK, &blocked, NULL), 0);
-	blkioq_read(q, 0, slow_buffer(s), LEN, &cookie, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &cookie, 0);
 	start_sender(&sender);
 	CHECK_EQ(blkioq_do_io_interruptible(q, &c, 1, 1, NULL, &empty), -EINTR);
 	CHECK_EQ(signals, 1);
@@ -187,7 +187,7 @@ static void plain_wait_goes_on_after_a_signal(struct device *d)
 	struct blkio_completion c;
 	struct sender sender;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, NULL, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, NULL, 0);
 	start_sender(&sender);
 	slow_release_after(s, 150);
 	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, &ts), 1);
@@ -208,7 +208,7 @@ static void enabled_while_in_flight(struct device *d)
 	uint64_t count;
 	int cookie;
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, &cookie, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &cookie, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	blkioq_set_completion_fd_enabled(q, true);
 	if (readable(fd, 0))
@@ -230,7 +230,7 @@ static void disabled_while_in_flight(struct device *d)
 	int cookie;
 
 	blkioq_set_completion_fd_enabled(q, true);
-	blkioq_read(q, 0, slow_buffer(s), LEN, &cookie, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, &cookie, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	blkioq_set_completion_fd_enabled(q, false);
 	slow_release(s);
@@ -247,11 +247,11 @@ static void destroy_waits(struct device *d)
 	struct slow *s = slow_new(LEN);
 	int64_t begin = clock_ns();
 
-	blkioq_read(q, 0, slow_buffer(s), LEN, NULL, 0);
+	blkioq_write(q, 0, slow_buffer(s), LEN, NULL, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
 	slow_release_after(s, 100);
 	blkio_destroy(&b);
-	CHECK(clock_ns() - begin >= 95 * MS); /* the buffer is no longer written to */
+	CHECK(clock_ns() - begin >= 95 * MS); /* the buffer is no longer read */
 	slow_free(s);
 }
 

@@ -24,7 +24,7 @@ enum {
 	T_ADD_QUEUES = 1 << 7, /* "can-add-queues" */
 	T_DISCARDS = 1 << 8,   /* discard really gives the space back */
 	T_OFFLOADS =
-	    1 << 9, /* reads run in a kernel thread: a page fault there delays nobody else */
+	    1 << 9, /* writes run in a kernel thread: a page fault there delays nobody else */
 	T_REGIONS = 1 << 11,	/* "needs-mem-regions": buffer() comes from one */
 	T_EXCLUSIVE = 1 << 12,	/* one instance at a time */
 	T_VHOST_USER = 1 << 13, /* the virtio-blk-vhost-user driver */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Requests that complete when the test says so: reads into memory whose page faults wait for the
- * test (userfaultfd). Only for targets with T_OFFLOADS, where the fault stops a kernel thread and
+ * Requests that complete when the test says so: writes from memory whose page faults wait for
+ * the test (userfaultfd). Only for targets with T_OFFLOADS, where the fault stops a kernel thread and
  * not the caller.
  */
 #ifndef TEST_SLOW_H
