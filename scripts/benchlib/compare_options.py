@@ -19,7 +19,7 @@ table and the verdict are printed; everything, with a chart, goes to a folder un
 
 EPILOG = """\
 modes
-  native        fio's ioengine=io_uring, the baseline; always measured
+  native        fio's ioengine=io_uring, the baseline where no other is named
   block         libblkio, sleeping in the kernel until an I/O completes
   eventfd       libblkio, sleeping in read() on the completion eventfd
   loop          libblkio, looking for completions without ever sleeping

@@ -110,14 +110,17 @@ def all_contenders(engine: str) -> dict[str, Contender]:
     return {contender.name: contender for contender in [*NATIVE, *blkio]}
 
 
-def choose(names: list[str], engine: str) -> list[Contender]:
-    """The contenders named, or all default ones for an empty list; the baseline always first."""
+def choose(names: list[str], engine: str, baseline: str = BASELINE) -> list[Contender]:
+    """The contenders named, or all default ones for an empty list; and always the baseline."""
     known = all_contenders(engine)
+    if baseline not in known:
+        raise refuse(f"--baseline: no mode {baseline}", f"Choose from {', '.join(known)}.")
     unknown = [name for name in names if name not in known]
     if unknown:
         raise refuse(f"--modes: no mode {', '.join(unknown)}",
                      f"Choose from {', '.join(known)}.")
     if not names:
-        return [contender for contender in known.values() if contender.default]
+        return [contender for name, contender in known.items()
+                if contender.default or name == baseline]
     return [replace(contender, named=True) for name, contender in known.items()
-            if name in {BASELINE, *names}]
+            if name in {baseline, *names}]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Sequence
 
 from . import fio, machine, prepare, targets, variants
-from .contenders import Contender
+from .contenders import BASELINE, Contender
 from .errors import refuse
 from .measure import TRIAL_MS, Campaign
 from .model import Case, Settings, Skip, left_out
@@ -37,7 +37,7 @@ def campaign(options: argparse.Namespace,
     """The campaign that the options ask for; what it needs is still to be made. `gated` are the
     builds where the options do not name them."""
     among = gated or variants.variants(options.build, options.fio)
-    possible = variants.entrants(options.modes, options.baseline, among,
+    possible = variants.entrants(options.modes, BASELINE if gated else options.baseline, among,
                                  several=bool(gated) or len(among) > 1)
     settings = _settings(options, [entrant.contender.name for entrant in possible])
     chosen, skips = _targets(options, settings, among[0].build or prepare.ROOT)

@@ -94,7 +94,7 @@ def entrants(modes: Sequence[str], baseline: str, among: Sequence[Variant],
     found: list[Entrant] = []
     fios_seen: set[str] = set()
     for variant in among:
-        chosen = choose(list(modes), variant.engine())
+        chosen = choose(list(modes), variant.engine(), baseline)
         if several:
             chosen = [contender for contender in chosen
                       if _belongs(contender.name, modes, variant, fios_seen)]

@@ -69,7 +69,8 @@ def command(guest: Guest, options: argparse.Namespace, build: Path, output: Path
         # Repetition shows no more than that nothing varies.
         rounds, runtime = rounds or COUNTED_ROUNDS, runtime or one.COUNTED_MS
     words = ["compare", "--no-build", "--build-dir", str(build.absolute()),
-             *one.matrix(options, modes), "--destructive", "--output", str(output), "--raw",
+             *one.matrix(options, modes), "--baseline", options.baseline, "--destructive",
+             "--output", str(output), "--raw",
              *(["--quick"] if options.quick else []),
              *(["--max-load", "100"] if options.count else []),  # whoever works there works for us
              *(["--rounds", str(rounds)] if rounds else []),

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from .. import plan, prepare
+from .. import machine, plan, prepare
 from ..errors import BenchError, Exit
 from .guests import Guest
 
@@ -53,8 +53,13 @@ def patience(options: argparse.Namespace, runs_per_case: int, run_seconds: float
 
 
 def run(argv: list[str]) -> int:
-    """Run a guest to its end and return its exit status; its output is ours. Ctrl-C ends it."""
-    with subprocess.Popen(argv, cwd=prepare.ROOT, stdin=subprocess.DEVNULL) as runner:
+    """Run a guest to its end and return its exit status; its output is ours. Ctrl-C ends it.
+
+    A guest that waits is a thread that sleeps: what waking it takes must not be left to chance here,
+    either.
+    """
+    with machine.no_deep_sleep(), \
+            subprocess.Popen(argv, cwd=prepare.ROOT, stdin=subprocess.DEVNULL) as runner:
         try:
             status = runner.wait()
         except KeyboardInterrupt:

@@ -29,7 +29,7 @@ devices
 examples
   scripts/bench --vm                       all of them, about {minutes} minutes
   scripts/bench --vm vfio --quick          first impression of one
-  scripts/bench --vm nvme --modes native-cmd,nvme-block --depth 1 --rounds 21
+  scripts/bench --vm nvme --baseline native-cmd --modes nvme-block --rounds 41
   scripts/bench --vm --count               instructions instead of time, about {counting} minutes
   scripts/bench --vm vfio --dry-run        how to boot the guest by hand
 
@@ -56,6 +56,8 @@ def register(parser: argparse.ArgumentParser) -> None:
                         help="count instructions instead of time, exact whatever else runs here")
     parser.add_argument("--modes", type=options.names, default=[], metavar="LIST",
                         help="modes to compare (default: those that show what DEVICES is for)")
+    parser.add_argument("--baseline", default="native", metavar="MODE",
+                        help="the mode that the others are compared with (default: native)")
     parser.add_argument("--bs", type=options.sizes, default=[512], metavar="LIST",
                         help="block sizes (default: 512)")
     parser.add_argument("--depth", type=options.counts, default=[1], metavar="LIST",
