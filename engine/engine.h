@@ -138,7 +138,10 @@ void bkf_target_unlock(void);
 struct job {
 	/* used for every I/O */
 	struct blkioq *q;
-	struct blkio_completion *completions; /* iodepth of them */
+	struct blkio_completion *events;      /* what getevents() gave last, nr_events of them, */
+	unsigned int nr_events, nr_kept;      /* and what it keeps for the next time behind them */
+	unsigned int depth;		      /* iodepth */
+	struct blkio_completion *completions; /* the memory for all that, twice the depth */
 	bool plain;			 /* data moves by blkioq_read(), blkioq_write() alone */
 	bool plain_wait;		 /* getevents is blkioq_do_io() alone */
 	struct iovec *iovecs;		 /* one per io_u; NULL: not vectored */
@@ -190,7 +193,7 @@ int bkf_map_foreign_memory(struct thread_data *td);
 int bkf_mapping_init(struct thread_data *td);
 /* The buffer of an I/O about to be queued. 0 or a negative errno value, with libblkio's message. */
 int bkf_map_io(struct job *job, const struct io_u *io_u, uint64_t len);
-/* Those of n I/Os that have just completed, in job->completions. */
+/* Those of n I/Os that have just completed, in job->events. */
 void bkf_unmap_completed(struct job *job, unsigned int n);
 /* At the end of the job: what it left behind. */
 void bkf_mapping_exit(struct thread_data *td);

@@ -181,29 +181,46 @@ static int await_completion_fd(const struct job *job, const struct timespec *tim
 	return 0;
 }
 
-/* WAIT_EVENTFD and WAIT_LOOP: take what there is until it is enough. */
+/* Put what the last call kept where event() looks, with room for the rest of the depth behind. */
+static unsigned int take_kept(struct job *job)
+{
+	struct blkio_completion *kept = job->events + job->nr_events;
+
+	if (!job->nr_kept || kept > job->completions + job->depth)
+		kept = memmove(job->completions, kept, job->nr_kept * sizeof(*kept));
+	job->events = kept;
+	return job->nr_kept;
+}
+
+/*
+ * WAIT_EVENTFD and WAIT_LOOP: take what there is until it is enough. All there is: for completions
+ * that it is left with, libblkio would have to write to the eventfd, a system call each time.
+ */
 static int collect(struct job *job, unsigned int min, unsigned int max,
 		   const struct timespec *timeout)
 {
+	unsigned int n = take_kept(job);
 	struct timespec start;
-	unsigned int n = 0;
-	int ret;
+	int ret = 0;
 
 	if (timeout)
 		clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {
-		ret = blkioq_do_io(job->q, job->completions + n, 0, max - n, NULL);
+		ret = blkioq_do_io(job->q, job->events + n, 0, job->depth - n, NULL);
 		if (ret < 0)
-			return n ? (int)n : ret;
+			break;
 		n += ret;
 		if (n >= min || (timeout && timed_out(&start, timeout)))
-			return n;
+			break;
 		if (job->wait_mode != WAIT_EVENTFD)
 			continue;
 		ret = await_completion_fd(job, timeout);
 		if (ret < 0)
-			return n ? (int)n : ret;
+			break;
 	}
+	job->nr_events = min(n, max);
+	job->nr_kept = n - job->nr_events;
+	return ret < 0 && !n ? ret : (int)job->nr_events;
 }
 
 /* WAIT_BLOCK with an end: libblkio keeps what completed before it for the next call. */
@@ -214,9 +231,9 @@ static int block_until(struct job *job, unsigned int min, unsigned int max,
 	int ret = -ETIME;
 
 	if (min)
-		ret = blkioq_do_io(job->q, job->completions, min, max, &left);
+		ret = blkioq_do_io(job->q, job->events, min, max, &left);
 	if (ret == -ETIME)
-		ret = blkioq_do_io(job->q, job->completions, 0, max, NULL);
+		ret = blkioq_do_io(job->q, job->events, 0, max, NULL);
 	return ret;
 }
 
@@ -231,7 +248,7 @@ wait_otherwise(struct job *job, unsigned int min, unsigned int max, const struct
 	else if (timeout)
 		ret = block_until(job, min, max, timeout);
 	else
-		ret = blkioq_do_io(job->q, job->completions, min, max, NULL);
+		ret = blkioq_do_io(job->q, job->events, min, max, NULL);
 	if (job->mapped && ret > 0)
 		bkf_unmap_completed(job, ret);
 	return ret;
@@ -245,7 +262,7 @@ int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 
 	max = min(max, td->o.iodepth);
 	if (job->plain_wait && !timeout)
-		ret = blkioq_do_io(job->q, job->completions, min, max, NULL);
+		ret = blkioq_do_io(job->q, job->events, min, max, NULL);
 	else
 		ret = wait_otherwise(job, min, max, timeout);
 	if (fio_unlikely(ret < 0))
@@ -257,7 +274,7 @@ int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 struct io_u *bkf_event(struct thread_data *td, int event)
 {
 	struct job *job = td->io_ops_data;
-	const struct blkio_completion *c = &job->completions[event];
+	const struct blkio_completion *c = &job->events[event];
 	struct io_u *io_u = c->user_data;
 
 	if (fio_unlikely(c->ret)) {

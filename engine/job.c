@@ -231,7 +231,9 @@ static int set_up_io(struct thread_data *td, struct job *job)
 {
 	const struct engine_options *eo = td->eo;
 
-	job->completions = calloc(td->o.iodepth, sizeof(*job->completions));
+	job->depth = td->o.iodepth;
+	job->completions = calloc(2 * (size_t)job->depth, sizeof(*job->completions));
+	job->events = job->completions;
 	if (eo->vectored)
 		job->iovecs = calloc(td->o.iodepth, sizeof(*job->iovecs));
 	if (!job->completions || (eo->vectored && !job->iovecs))

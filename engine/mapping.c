@@ -65,7 +65,7 @@ static void unmap(struct job *job, struct blkio_mem_region *r)
 void bkf_unmap_completed(struct job *job, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		const struct io_u *io_u = job->completions[i].user_data;
+		const struct io_u *io_u = job->events[i].user_data;
 
 		unmap(job, &job->mapped[io_u->index]);
 	}
