@@ -5,7 +5,8 @@ A Target is ready to use and says all that a contender must know about it. The s
 (SCRATCH, one entry each) are the defaults:
 
     page-cache   buffered reads of a cached file: no device at all, so the software's own cost
-    tmpfs        O_DIRECT on tmpfs: asynchronous in the kernel (a worker thread), still no device
+    tmpfs        O_DIRECT on tmpfs: still no device, but a worker thread of the kernel for who does
+                 not ask it to try at once
     disk         O_DIRECT on the filesystem of the build folder: a real device with its own noise
 """
 
