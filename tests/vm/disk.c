@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "../lib/io.h"
 #include "../lib/test.h"
 #include "disk.h"
 
@@ -148,6 +149,16 @@ void disk_peek(uint64_t start, void *buf, size_t len)
 
 	CHECK_EQ(pread(fd, buf, len, (off_t)start), len);
 	close(fd);
+}
+
+struct blkioq *disk_fill(struct blkio *b, void *buf, size_t len)
+{
+	struct blkioq *q = blkio_get_queue(b, 0);
+
+	pattern(buf, 0, len, 1);
+	CHECK_EQ(io_write(q, 0, buf, len, 0), 0);
+	memset(buf, 0xee, len);
+	return q;
 }
 
 struct blkio *disk_connect(void)

@@ -28,6 +28,10 @@ bool trace_has_fua_write(void);
 /* O_DIRECT, behind the library's back. */
 void disk_peek(uint64_t start, void *buf, size_t len);
 
+/* Have b's queue 0, which is returned, write len bytes of pattern 1 from 0 on. buf is all 0xee
+ * then. */
+struct blkioq *disk_fill(struct blkio *b, void *buf, size_t len);
+
 /* A started instance with O_DIRECT, one queue, and as many poll queues. */
 struct blkio *disk_start(int poll_queues);
 struct blkio *disk_connect(void);

@@ -39,14 +39,8 @@ static void properties(struct device *d)
 /* AREA of pattern 1 on the disk, from 0 on. */
 static struct blkioq *start_filled(struct blkio **b, char *buf)
 {
-	struct blkioq *q;
-
 	*b = ns_start();
-	q = blkio_get_queue(*b, 0);
-	pattern(buf, 0, AREA, 1);
-	CHECK_EQ(io_write(q, 0, buf, AREA, 0), 0);
-	memset(buf, 0xee, AREA);
-	return q;
+	return disk_fill(*b, buf, AREA);
 }
 
 static void data(struct device *d)
