@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Requests that complete when the test says so: writes from memory whose page faults wait for
- * the test (userfaultfd). Only for targets with T_OFFLOADS, where the fault stops a kernel thread and
- * not the caller.
+ * the test (userfaultfd). Only for targets with T_OFFLOADS, where the fault stops a kernel thread
+ * and not the caller.
  */
 #ifndef TEST_SLOW_H
 #define TEST_SLOW_H
