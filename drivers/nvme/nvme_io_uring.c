@@ -46,15 +46,31 @@ static inline bool ends_with_buffer(const struct nvme_iou_queue *q, const struct
 	return ((buffer->addr + buffer->len - 1) ^ last) < PAGE_LEN;
 }
 
-static inline void use_buffer(struct nvme_iou_queue *q, const struct iovec *v,
+static inline void set_buffer(const struct nvme_iou_queue *q, const struct iovec *v, int index,
 			      struct io_uring_sqe *sqe)
 {
-	int index = uring_buffers_find(&q->u, v->iov_base, v->iov_len);
-
-	if (index >= 0 && (!q->counts_to_end || ends_with_buffer(q, v))) {
+	if (!q->counts_to_end || ends_with_buffer(q, v)) {
 		sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
 		sqe->buf_index = index;
 	}
+}
+
+static __attribute__((noinline)) void find_buffer(struct nvme_iou_queue *q, const struct iovec *v,
+						  struct io_uring_sqe *sqe)
+{
+	int index = uring_buffers_find_slow(&q->u, v->iov_base, v->iov_len);
+
+	if (index >= 0)
+		set_buffer(q, v, index, sqe);
+}
+
+static inline void use_buffer(struct nvme_iou_queue *q, const struct iovec *v,
+			      struct io_uring_sqe *sqe)
+{
+	if (likely(uring_buffers_hit(&q->u, v->iov_base, v->iov_len)))
+		set_buffer(q, v, q->u.buffers.hit.slot, sqe);
+	else
+		find_buffer(q, v, sqe);
 }
 
 static inline void set_segment(struct nvme_iou_queue *q, const struct iovec *v,
