@@ -7,8 +7,8 @@
 
 struct iou_dev {
 	struct uring_dev u;
-	bool direct;			    /* property */
-	bool is_block_device, is_in_memory; /* known when connected */
+	bool direct;	      /* property */
+	bool is_block_device; /* known when connected */
 };
 
 /* How a struct io_uring_sqe begins; the same in all plain requests of a kind. */

@@ -57,15 +57,31 @@ static int adopt_fd(struct iou_dev *d)
 	return d->u.fd;
 }
 
+/* Its magic number; 0 when it has none to tell. */
+static long file_system(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 ? fs.f_type : 0;
+}
+
+/* Nodes of block devices lie on a file system in memory, too. */
+static bool is_in_memory(const struct iou_dev *d, int fd)
+{
+	long type = file_system(fd);
+
+	return !d->is_block_device && (type == TMPFS_MAGIC || type == RAMFS_MAGIC);
+}
+
 /*
  * O_NONBLOCK makes io_uring try requests at once. For files in memory, which have nothing to wait
  * for, it does not by itself: it hands each to a worker thread, which takes seven times as long
- * (4 KiB, Linux 6.18).
+ * (512 B, Linux 6.18).
  */
 static int set_status_flags(const struct iou_dev *d, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	int wanted = flags | (d->direct ? O_DIRECT : 0) | (d->is_in_memory ? O_NONBLOCK : 0);
+	int wanted = flags | (d->direct ? O_DIRECT : 0) | (is_in_memory(d, fd) ? O_NONBLOCK : 0);
 
 	if (flags == wanted || fcntl(fd, F_SETFL, wanted) == 0)
 		return 0;
@@ -156,17 +172,13 @@ static void block_limits(struct iou_dev *d, dev_t dev)
 static void file_limits(struct iou_dev *d, int fd)
 {
 	struct bk_limits *l = &d->u.b.lim;
-	struct statfs fs;
 
 	l->discard_alignment = l->request_alignment;
 	l->can_grow = true;
 	l->zero_fill_eof = true;
-	if (fstatfs(fd, &fs) < 0)
-		return;
 	/* FUSE's page cache drops RWF_DSYNC: a flush must follow instead. */
-	if (fs.f_type == FUSE_SUPER_MAGIC)
+	if (file_system(fd) == FUSE_SUPER_MAGIC)
 		l->takes_fua_write = false;
-	d->is_in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
 }
 
 static int check_block_device(const struct iou_dev *d, int fd, const char *name)
