@@ -201,7 +201,7 @@ static int collect(struct job *job, unsigned int min, unsigned int max,
 {
 	unsigned int n = take_kept(job);
 	struct timespec start;
-	int ret = 0;
+	int ret;
 
 	if (timeout)
 		clock_gettime(CLOCK_MONOTONIC, &start);
