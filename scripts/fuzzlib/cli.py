@@ -7,6 +7,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from setuplib import set_up
+
 from . import coverage
 from .build import FUZZ, FUZZ_OPTIONS, ROOT, Build, FuzzError, names
 from .run import advice, corpus, merge, run
@@ -14,7 +16,7 @@ from .run import advice, corpus, merge, run
 SEED_LEN_MAX = 200
 
 _EPILOG = """\
-fuzzers (tests/fuzz; each file begins with what it does):
+fuzzers (tests/fuzz; the head of each file says what it does):
   {names}
 
 examples:
@@ -22,8 +24,8 @@ examples:
   scripts/fuzz virtio --seconds 3600       one of them, for longer
   scripts/fuzz --seconds 0 --coverage      what the inputs reach
 
-What was worth keeping stays in BUILD/corpus, what was found in BUILD/found, made small. The exit
-status is 1 when something was found. Needs clang, and llvm for --coverage: scripts/setup.
+Inputs that reach new code stay in BUILD/corpus. Inputs that expose a flaw are reduced and stay in
+BUILD/found; the exit status is then 1. Missing packages are installed first, as by scripts/setup.
 """
 
 
@@ -34,17 +36,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="*", metavar="NAME", help="which (default: all)")
     parser.add_argument("--seconds", type=int, default=60, metavar="N",
-                        help="run each for so long (default: %(default)s)")
+                        help="how long to run each, in seconds (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="J",
                         help="compile and run J at a time (default: %(default)s)")
     parser.add_argument("--build", type=Path, default=ROOT / "build-fuzz", metavar="DIR",
                         help="the build folder (default: build-fuzz)")
     parser.add_argument("--coverage", action="store_true",
-                        help="then tell which lines the inputs reach")
+                        help="then show which lines the inputs reach")
     parser.add_argument("--update-seeds", action="store_true",
-                        help="then replace tests/fuzz/corpus by few small inputs of like reach")
+                        help="then replace tests/fuzz/corpus by a few small inputs that cover as much")
     parser.add_argument("--tap", action="store_true",
-                        help="print TAP, and build nothing: for tests")
+                        help="print TAP and build nothing, for tests")
     return parser
 
 
@@ -77,6 +79,8 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     wanted = _checked(parser, args.name)
+    if not args.tap and not set_up("build", "test"):
+        return 2
     build = Build(args.build.resolve(), FUZZ_OPTIONS)
     passed = True
     try:

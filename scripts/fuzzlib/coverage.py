@@ -10,10 +10,12 @@ from .build import COVERAGE_OPTIONS, ROOT, Build, FuzzError, inputs
 
 # The files that each is meant to reach.
 FILES = {
-    "api": ("core/", "drivers/io_uring.c", "drivers/null.c", "drivers/uring/"),
+    "api": ("core/", "drivers/io_uring.c", "drivers/null.c", "drivers/uring/", "drivers/file/"),
     "nvme": ("drivers/nvme/nvme_cmd.c", "drivers/nvme/nvme_ident.c"),
+    "nvme_pci": ("drivers/nvme/nvme_pci", "drivers/nvme/nvme_prp.c", "drivers/nvme/nvme_vfio_pci.c"),
+    "nvme_tcp": ("drivers/nvme_tcp/", "drivers/nvme/nvme_fabrics.c", "drivers/net/stage.c"),
     "props": ("core/prop.c", "core/props_common.c"),
-    "vfio_pci": ("drivers/virtio/vfio_pci", "drivers/vfio/vfio_pci.c", "drivers/vfio/iova.c"),
+    "vfio_pci": ("drivers/virtio/virtio_pci", "drivers/vfio/vfio_pci.c", "drivers/common/iova.c"),
     "vhost_user": ("drivers/virtio/vhost_user", "drivers/virtio/virtio_watch.c"),
     "virtio": ("drivers/virtio/virt", "drivers/virtio/vhost_vdpa.c"),
 }

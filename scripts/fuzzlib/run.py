@@ -73,7 +73,7 @@ def corpus(build: Build, name: str) -> Path:
 
 
 def run(build: Build, name: str, seconds: int) -> Outcome:
-    """Run a fuzzer for so long, or until it finds something."""
+    """Run a fuzzer for this time, or until it finds something."""
     found = build.folder / "found"
     found.mkdir(exist_ok=True)
     output = _fuzzer(build, name, f"-max_total_time={seconds}", f"-max_len={LEN_MAX}",
@@ -93,7 +93,7 @@ def advice(build: Build, outcome: Outcome) -> str:
     for path in outcome.found:
         lines += [f"{outcome.name}: {path}",
                   f"  see it:  {build.program('replay_' + outcome.name)} {path}",
-                  "  mend it, and keep it as a test:",
+                  "  fix it, and keep the input as a test:",
                   f"           cp {path} {ROOT}/tests/fuzz/regressions/{outcome.name}/WHAT-IT-WAS"]
     return "\n".join(lines)
 
