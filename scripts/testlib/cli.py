@@ -7,29 +7,36 @@ import subprocess
 import sys
 import time
 
-from .builds import BUILDS, ROOT, Build, StepFailed, compile_build, list_tests, run_tests
+from setuplib import ROOT, set_up
+
+from .builds import BUILDS, Build, StepFailed, compile_build, list_tests, run_tests
 from .kernel import KernelLog
-from .results import FAILED, PASSED, Result, results_of
+from .repeat import repeat_failed
+from .results import FAILED, PASSED, Result
 from .summary import summarize
 
 _EPILOG = """\
 builds:
 {builds}
 
-suites: unit (core with fake devices), api (public header only, on every device that can be made
-here), style (layers, symbols, header, format), and whatever tests/ adds:
-integration, scripts, vm, packages, ...
-A test that cannot run here is skipped, with its reason in the summary: run as root for all of them.
+suites: unit (core with fake devices), api (public header only, on every device that this machine
+can provide), promises (each under every condition), style (layers, symbols, header, format), and
+those of the folders of tests/: integration, scripts, vm, packages, ...
+A test that cannot run here is skipped, and the summary gives the reason. Root can run all of them.
 
 A single test by hand:  ninja -C build-test-gcc && cd build-test-gcc && tests/api/api_data --help
 """
 
 
-# What a suite needs besides what all need: an option of scripts/setup, and what it brings.
+VM_SETUP = ROOT / "tests" / "vm" / "setup"
+
+# What a suite needs besides what all need: of setuplib/packages.list, and what it brings.
 SUITE_NEEDS = {
-    "vm": ("--vm", "test VM"),
-    "scripts": ("--browser", "browser"),
-    "packages": ("--packaging", "tools for packages"),
+    "vm": ("vm", "test VM"),
+    "scripts": ("browser", "browser"),
+    "rust": ("rust", "Rust compiler"),
+    "packages": ("packaging", "tools to make packages and a fresh Debian"),
+    "fresh": ("packaging", "tools to make packages and a fresh Debian"),
 }
 
 
@@ -37,18 +44,26 @@ def _parser() -> argparse.ArgumentParser:
     builds = "\n".join(f"  {b.name:6} {b.doc}" for b in BUILDS)
     parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Build and test everything. Exit status 0 when nothing failed.",
+        description="Build and test everything. The exit status is 0 if nothing failed.",
         epilog=_EPILOG.format(builds=builds),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fast", action="store_true",
-                        help="only the gcc build, suites unit, api and style")
+                        help="only the suites unit, api and style, in the gcc build")
     parser.add_argument("--suite", action="append", default=[], metavar="NAME",
                         help="only this suite, in the builds that run it (may be repeated)")
     parser.add_argument("--build", action="append", default=[],
                         choices=[b.name for b in BUILDS],
                         help="only this build (may be repeated)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
-                        help="compile and test N at a time (default: %(default)s)")
+                        help="compile and test N at a time, and half as many more tests that mostly "
+                             "wait (default: %(default)s)")
+    parser.add_argument("--custom-kernel", action="store_true",
+                        help="also the VM tests that need a custom kernel, for iommufd and VFIO without "
+                             "an IOMMU; the first time, it is built, in ten minutes")
+    parser.add_argument("--repeat-failed", type=int, default=0, metavar="N",
+                        help="run what failed once more, unless more than N test programs of a build "
+                             "failed or one crashed; what passes then is listed as unsteady and "
+                             "does not fail the run")
     parser.add_argument("--no-setup", action="store_true",
                         help="do not run scripts/setup first")
     parser.add_argument("--list", action="store_true", help="list builds and tests, run nothing")
@@ -83,26 +98,44 @@ class Progress:
             _say(f"  [{self.build.name}] {' '.join(words).replace('libblkio:', '')}")
 
 
-def _test_build(build: Build, suites: tuple[str, ...], jobs: int) -> list[Result]:
+def _test_build(build: Build, suites: tuple[str, ...], args: argparse.Namespace) -> list[Result]:
     _say(f"{build.name}: compiling ({build.doc})")
     try:
-        compile_build(build, jobs)
+        compile_build(build, args.jobs)
     except StepFailed as failure:
         return [Result(build.name, "build", "compile without warnings", FAILED, str(failure))]
     results = [Result(build.name, "build", "compile without warnings", PASSED)]
     if not list_tests(build, suites):
         return results
     try:
-        for record in run_tests(build, suites, jobs, Progress(build)):
-            results += results_of(build.name, record)
+        progress = Progress(build)
+        records = list(run_tests(build, suites, args.jobs, progress))
+        results += repeat_failed(build, records, args.repeat_failed, progress)
     except StepFailed as failure:
         results.append(Result(build.name, "build", "run meson test", FAILED, str(failure)))
     return results
 
 
-def _set_up(*options: str) -> bool:
-    command = [str(ROOT / "scripts" / "setup"), *options]
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == 0
+def _make_custom_kernel() -> None:
+    """Once made it is there for every run."""
+    _say("test: making the kernel of our own, which takes ten minutes when it is not there yet")
+    if subprocess.run([VM_SETUP, "--custom-kernel"], stdin=subprocess.DEVNULL,
+                      check=False).returncode:
+        _say("test: no kernel of our own (see above): its tests will be skipped")
+
+
+def _set_up(chosen: list[tuple[Build, tuple[str, ...]]]) -> bool:
+    """All that every suite needs; and what the chosen ones need besides, or a message."""
+    if not set_up("build", "bench", "test"):
+        _say("test: scripts/setup failed (see above); --no-setup tries without")
+        return False
+    wanted = {suite for _, suites in chosen for suite in suites}
+    everything = any(suites == () for _, suites in chosen)
+    needs = {SUITE_NEEDS[suite] for suite in SUITE_NEEDS if everything or suite in wanted}
+    for need, what in sorted(needs):
+        if not set_up(need):
+            _say(f"test: no {what} (see above): its tests will be skipped")
+    return True
 
 
 def main(argv: list[str]) -> int:
@@ -115,14 +148,10 @@ def main(argv: list[str]) -> int:
     if not chosen:
         _say(f"test: no build runs suite {', '.join(args.suite)}")
         return 2
-    if not args.no_setup and not _set_up():
-        _say("test: scripts/setup failed (see above); --no-setup tries without")
+    if not args.no_setup and not _set_up(chosen):
         return 1
-    wanted = {suite for _, suites in chosen for suite in suites}
-    everything = any(suites == () for _, suites in chosen)
-    for suite, (option, what) in SUITE_NEEDS.items():
-        if not args.no_setup and (everything or suite in wanted) and not _set_up(option):
-            _say(f"test: no {what} (see above): its tests will be skipped")
+    if args.custom_kernel:
+        _make_custom_kernel()
     if args.list:
         for build, suites in chosen:
             compile_build(build, args.jobs)
@@ -133,7 +162,7 @@ def main(argv: list[str]) -> int:
     results: list[Result] = []
     kernel = KernelLog()
     for build, suites in chosen:
-        results += _test_build(build, suites, args.jobs)
+        results += _test_build(build, suites, args)
     if all(r.test == "build" and r.verdict == PASSED for r in results):
         results.append(Result("all", "test", "at least one test", FAILED,
                               f"no test in suite {', '.join(args.suite)}"))

@@ -5,10 +5,11 @@ import re
 from dataclasses import dataclass
 from typing import Iterator
 
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+# Unsteady: the case failed, and passed when its program was run again.
+PASSED, FAILED, SKIPPED, UNSTEADY = "passed", "failed", "skipped", "unsteady"
 
 _TAP_LINE = re.compile(
-    r"^(?P<bad>not )?ok\b\s*\d*\s*-?\s*(?P<name>.*?)"
+    r"^(?P<bad>not )?ok(?!\S)\s*\d*\s*-?\s*(?P<name>.*?)"
     r"(?:\s+# (?P<directive>SKIP|TODO)\b\s*(?P<reason>.*))?$")
 _TAP_PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*(?:SKIP\s*)?(.*))?$")
 

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the run ends with: failures, every skip with its reason, one line of totals."""
+"""What the run ends with: failures, unsteady tests, every skip with its reason, one line of totals."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
-from .results import FAILED, PASSED, SKIPPED, Result
+from .results import FAILED, PASSED, SKIPPED, UNSTEADY, Result
 
 _MAX_DETAIL = 30
 
 
-def _failures(results: list[Result]) -> list[str]:
+def _details(results: list[Result], verdict: str) -> list[str]:
     lines = []
     for r in results:
-        if r.verdict != FAILED:
+        if r.verdict != verdict:
             continue
         lines.append(f"  {r.build}: {r.test}{': ' if r.case else ''}{r.case}")
         detail = [line for line in r.text.splitlines() if line.strip()]
@@ -40,12 +40,15 @@ def _skips(results: list[Result]) -> list[str]:
 
 def summarize(results: list[Result], seconds: float) -> str:
     """The text of the summary. Its last line is the run's only line of totals."""
-    count = {v: sum(r.verdict == v for r in results) for v in (PASSED, FAILED, SKIPPED)}
+    count = Counter(r.verdict for r in results)
     parts = []
     if count[SKIPPED]:
         parts += ["", "Skipped, and why:", *_skips(results)]
+    if count[UNSTEADY]:
+        parts += ["", "Unsteady: failed, and passed when run again; look for the cause:",
+                  *_details(results, UNSTEADY)]
     if count[FAILED]:
-        parts += ["", "Failed:", *_failures(results)]
+        parts += ["", "Failed:", *_details(results, FAILED)]
     parts += ["", f"in {seconds // 60:.0f} min {seconds % 60:.0f} s",
               f"{count[PASSED]} passed, {count[FAILED]} failed, {count[SKIPPED]} skipped"]
     return "\n".join(parts)

@@ -3,10 +3,13 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Iterable
 
 ROOT = Path(__file__).resolve().parents[2]
+# The repository of this tree: whoever owns it, and not one that lies around a tree without.
+GIT = ("git", "-C", str(ROOT), "--git-dir=.git", "--work-tree=.")
 LICENSE = "SPDX-License-Identifier: MIT OR Apache-2.0"
 
 
@@ -42,6 +45,12 @@ class Tap:
         sys.exit(1 if self.failed else 0)
 
 
+def folder_for_programs() -> "tempfile.TemporaryDirectory[str]":
+    """A scratch folder whose files may be run, as not everywhere in /tmp: where the test is run,
+    by meson in the build folder."""
+    return tempfile.TemporaryDirectory(prefix="style-", dir=Path.cwd())
+
+
 def run(command: list[str | Path], **options) -> subprocess.CompletedProcess:
     """Run a command, output as text, never raising."""
     return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
@@ -58,7 +67,7 @@ def problem_of(done: subprocess.CompletedProcess) -> list[str]:
 
 def source_files(suffixes: tuple[str, ...]) -> list[Path]:
     """The project's files with these suffixes; build folders and what is downloaded left out."""
-    listed = run(["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"])
+    listed = run([*GIT, "ls-files", "--cached", "--others", "--exclude-standard"])
     if listed.returncode == 0:
         files = [ROOT / name for name in listed.stdout.splitlines()]
     else:
