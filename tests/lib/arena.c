@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* See arena.h. A sparse file: what was never touched takes no memory. */
+/*
+ * See arena.h. A sparse file: what was never touched takes no memory, unless the driver pins it
+ * all; then TEST_ARENA_MIB says how large it is to be.
+ */
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "test.h"
 
-#define ARENA_LEN (1ul << 30)
+#define ARENA_MIB 1024
 #define PAGE	  4096ul
 
 static struct blkio_mem_region arena;
@@ -14,11 +17,14 @@ static size_t used;
 
 void arena_new(void)
 {
-	arena = (struct blkio_mem_region){ .len = ARENA_LEN };
+	const char *mib = getenv("TEST_ARENA_MIB");
+
+	arena =
+	    (struct blkio_mem_region){ .len = (mib ? strtoul(mib, NULL, 10) : ARENA_MIB) << 20 };
 	arena.fd = (int)SYS(memfd_create("test-arena", MFD_CLOEXEC));
-	SYS(ftruncate(arena.fd, ARENA_LEN));
+	SYS(ftruncate(arena.fd, (off_t)arena.len));
 	arena.addr =
-	    mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, arena.fd, 0);
+	    mmap(NULL, arena.len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, arena.fd, 0);
 	if (arena.addr == MAP_FAILED)
 		FAIL("mmap: %s", strerror(errno));
 }
@@ -31,7 +37,7 @@ void *arena_alloc(size_t len)
 		return NULL;
 	len = (len + PAGE - 1) & ~(PAGE - 1);
 	at = __atomic_fetch_add(&used, len, __ATOMIC_RELAXED); /* cases have threads */
-	if (len > ARENA_LEN || at > ARENA_LEN - len)
+	if (len > arena.len || at > arena.len - len)
 		FAIL("the test arena is used up: %zu bytes, and %zu more", at, len);
 	return (char *)arena.addr + at;
 }
@@ -39,7 +45,7 @@ void *arena_alloc(size_t len)
 bool arena_owns(const void *p)
 {
 	return arena.addr && (const char *)p - (const char *)arena.addr >= 0 &&
-	       (size_t)((const char *)p - (const char *)arena.addr) < ARENA_LEN;
+	       (size_t)((const char *)p - (const char *)arena.addr) < arena.len;
 }
 
 void arena_map(struct blkio *b)

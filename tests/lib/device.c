@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "sys.h"
 #include "test.h"
 
 /* ---- Making scratch devices --------------------------------------------------------------- */
@@ -102,17 +103,33 @@ static void make_loop(struct device *d)
 	close(control);
 }
 
-/* A file served by another process. */
+/* ---- Files served by another process ------------------------------------------------------ */
+
+#define VHOST_USER_EXPORT "writable=on,num-queues=5"
+
+static const char *blockdev_of(const struct device *d)
+{
+	static char blockdev[4200];
+
+	snprintf(blockdev, sizeof(blockdev), "driver=file,discard=unmap,filename=%s", d->backing);
+	return blockdev;
+}
+
 static void make_vhost_user(struct device *d)
 {
-	char blockdev[4200];
-
 	make_backing(d, test_dir());
 	strcpy(d->storage, d->backing);
-	snprintf(blockdev, sizeof(blockdev), "driver=file,discard=unmap,filename=%s", d->backing);
-	qsd_start(&d->server, blockdev, "writable=on,num-queues=5");
+	qsd_start(&d->server, blockdev_of(d), VHOST_USER_EXPORT);
 	strcpy(d->path, d->server.socket);
 }
+
+void device_restart_server(struct device *d)
+{
+	qsd_kill(&d->server);
+	qsd_restart(&d->server, blockdev_of(d), VHOST_USER_EXPORT);
+}
+
+/* ---- Devices of the test VM -------------------------------------------------------------- */
 
 /* The block device of an NVMe namespace of just the right size, in the test VM. */
 static void make_nvme(struct device *d)
@@ -127,39 +144,57 @@ static void make_nvme(struct device *d)
 	close(fd);
 }
 
-/* A vDPA device of just the right size, and the file that a server keeps its data in. */
-static void make_vdpa(struct device *d)
+/* A device of the test VM that a server there keeps in a file, of just the right size. */
+static void make_served(struct device *d, const char *file)
 {
 	int fd;
 
 	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
-	snprintf(d->storage, sizeof(d->storage), "%s", getenv("TEST_VDPA_FILE"));
+	snprintf(d->storage, sizeof(d->storage), "%s", getenv(file));
 	fd = (int)SYS(open(d->storage, O_RDWR | O_CLOEXEC));
 	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, DEVICE_SIZE));
 	close(fd);
 }
 
-#define FILE_TRAITS (T_ANY | T_STORES | T_FILE | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
-#define LOOP_TRAITS (T_ANY | T_STORES | T_BLOCK | T_PATH | T_IO_URING | T_ADD_QUEUES | T_DISCARDS)
+/* A device of the test VM that must not be written to: each request takes SLOW_MS. */
+static void make_slow(struct device *d)
+{
+	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
+}
+
+/* A vDPA device. */
+static void make_vdpa(struct device *d)
+{
+	make_served(d, "TEST_VDPA_FILE");
+}
+
+#define KERNEL_TRAITS (T_ANY | T_STORES | T_KERNEL | T_PATH | T_ADD_QUEUES | T_DISCARDS)
+#define FILE_TRAITS   (KERNEL_TRAITS | T_FILE | T_STATUS)
+#define LOOP_TRAITS   (KERNEL_TRAITS | T_BLOCK)
 
 #define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
-#define VIRTIO_TRAITS (T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VIRTIO)
+#define T_SLOW_TRAITS (T_SLOW | T_HOLDS | T_PATH)
+#define VIRTIO_TRAITS                                                                              \
+	(T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VIRTIO | T_LATE)
 
 const struct target targets[] = {
 	{ "null", "null", T_ANY | T_ADD_QUEUES, make_null, 1 },
-	{ "file", "io_uring", FILE_TRAITS, make_file, 1 },
-	{ "file-direct", "io_uring", FILE_TRAITS | DIRECT_TRAITS, make_file, 512 },
-	{ "tmpfs", "io_uring", FILE_TRAITS | T_OFFLOADS, make_tmpfs, 1 },
-	{ "tmpfs-direct", "io_uring", FILE_TRAITS | DIRECT_TRAITS, make_tmpfs, 512 },
-	{ "loop", "io_uring", LOOP_TRAITS, make_loop, 512 },
-	{ "loop-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 512 },
-	{ "loop4k-direct", "io_uring", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
-	{ "vhost-user", "virtio-blk-vhost-user", VIRTIO_TRAITS | T_VHOST_USER, make_vhost_user,
-	  512 },
+	{ "file", "io_uring", FILE_TRAITS | T_IO_URING, make_file, 1 },
+	{ "file-direct", "io_uring", FILE_TRAITS | T_IO_URING | DIRECT_TRAITS, make_file, 512 },
+	{ "tmpfs", "io_uring", FILE_TRAITS | T_IO_URING | T_OFFLOADS | T_HOLDS, make_tmpfs, 1 },
+	{ "tmpfs-direct", "io_uring", FILE_TRAITS | T_IO_URING | DIRECT_TRAITS, make_tmpfs, 512 },
+	{ "loop", "io_uring", LOOP_TRAITS | T_IO_URING, make_loop, 512 },
+	{ "loop4k", "io_uring", LOOP_TRAITS | T_IO_URING, make_loop, 4096 },
+	{ "loop-direct", "io_uring", LOOP_TRAITS | T_IO_URING | DIRECT_TRAITS, make_loop, 512 },
+	{ "loop4k-direct", "io_uring", LOOP_TRAITS | T_IO_URING | DIRECT_TRAITS, make_loop, 4096 },
+	{ "vhost-user", "virtio-blk-vhost-user",
+	  VIRTIO_TRAITS | T_VHOST_USER | T_HOLDS | T_SERVER | T_VRINGS, make_vhost_user, 512 },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
-	{ "vhost-vdpa", "virtio-blk-vhost-vdpa", VIRTIO_TRAITS | T_VDUSE, make_vdpa, 512,
+	{ "vhost-vdpa", "virtio-blk-vhost-vdpa", VIRTIO_TRAITS | T_VDUSE | T_VRINGS, make_vdpa, 512,
 	  "TEST_VDPA" },
+	{ "slow-disk", "io_uring", T_SLOW_TRAITS | T_DIRECT, make_slow, 512, "TEST_SLOW_DISK" },
+	{ "slow-nvme", "nvme-io_uring", T_SLOW_TRAITS, make_slow, 512, "TEST_SLOW_DISK" },
 	{ 0 },
 };
 
@@ -198,10 +233,16 @@ struct blkio *device_create(struct device *d)
 	CHECK_OK(blkio_create(d->driver, &b));
 	if (d->target->traits & T_PATH)
 		CHECK_OK(blkio_set_str(b, "path", d->path));
+	else if (d->target->traits & T_URI)
+		CHECK_OK(blkio_set_str(b, "uri", d->path));
 	else
 		CHECK_OK(blkio_set_uint64(b, "capacity", DEVICE_SIZE));
 	if (d->target->traits & T_DIRECT)
 		CHECK_OK(blkio_set_bool(b, "direct", true));
+	if (d->has_digests)
+		CHECK_OK(blkio_set_str(b, "digests", "both"));
+	if (d->nsid)
+		CHECK_OK(blkio_set_int(b, "nsid", d->nsid));
 	return b;
 }
 
@@ -232,6 +273,15 @@ struct blkio *device_start_with(struct device *d, const char *prop, const char *
 		CHECK_OK(blkio_set_str(b, prop, value));
 	CHECK_OK(blkio_start(b));
 	return b;
+}
+
+struct blkio *device_start_narrow(struct device *d, int n)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%d", n);
+	return device_start_with(d, d->target->traits & T_IO_URING ? "num-entries" : "num-threads",
+				 value);
 }
 
 static int open_storage(struct device *d, int flags)

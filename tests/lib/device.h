@@ -20,6 +20,7 @@ enum {
 	T_PATH = 1 << 4,       /* opened by "path" or "fd" */
 	T_DIRECT = 1 << 5,     /* has the property "direct", set */
 	T_IO_URING = 1 << 6,   /* the io_uring driver */
+	T_KERNEL = 1 << 18,    /* a file or block device of the kernel's, by "path" or "fd" */
 	T_ALIGNED = 1 << 10,   /* "request-alignment" and "buf-alignment" are above 1 */
 	T_ADD_QUEUES = 1 << 7, /* "can-add-queues" */
 	T_DISCARDS = 1 << 8,   /* discard really gives the space back */
@@ -29,10 +30,24 @@ enum {
 	T_EXCLUSIVE = 1 << 12,	/* one instance at a time */
 	T_VHOST_USER = 1 << 13, /* the virtio-blk-vhost-user driver */
 	T_VIRTIO = 1 << 14,	/* one of the virtio-blk drivers */
+	T_SLOW = 1 << 16,  /* answers after SLOW_MS, reads with zeroes; no other trait but T_PATH */
+	T_HOLDS = 1 << 17, /* requests can be held in flight: promises/hold.h */
+	T_SERVER = 1 << 20,   /* a server that the test started, struct device.server */
+	T_NBD = 1 << 19,      /* the nbd driver */
+	T_PLAIN = 1 << 29,    /* without io_uring; what does not depend on that goes without */
+	T_NETWORK = 1 << 23,  /* nbd, iscsi, nvme-tcp: the server can always be made to let go */
+	T_ISCSI = 1 << 24,    /* the iscsi driver */
+	T_NVME_TCP = 1 << 26, /* the nvme-tcp driver, and the target of nvme_target.h */
+	T_URI = 1 << 25,      /* opened by "uri" */
+	T_BLOCKS = 1 << 27,   /* "request-alignment" is above 1, and "buf-alignment" is not */
+	T_STATUS = 1 << 21,   /* blkioq_block_status() */
+	T_LATE = 1 << 22,     /* the device may signal a completion fd that was just switched off */
+	T_VRINGS = 1 << 28,   /* queue passthrough */
 	T_VDUSE = 1 << 15, /* libvduse drops what requests in flight need when a mapping changes */
 };
 
 #define DEVICE_SIZE (4u << 20)
+#define SLOW_MS	    400
 
 struct device;
 
@@ -49,9 +64,11 @@ struct target {
 struct device {
 	const struct target *target;
 	const char *driver;
-	char path[4096];    /* for the property; "" without T_PATH */
+	char path[4096];    /* for the property; "" without T_PATH and T_URI */
 	char storage[4096]; /* what peek() and poke() open */
 	char backing[4096]; /* the regular file at the bottom */
+	int nsid;	    /* for the property; 0: not set */
+	bool has_digests;   /* property "digests" is "both" */
 	int loop_fd;	    /* keeps a loop device alive; -1 */
 	struct qsd server;
 };
@@ -67,6 +84,11 @@ struct blkio *device_connect(struct device *d);
 struct blkio *device_start(struct device *d);
 /* The same with one more property set when it can be. */
 struct blkio *device_start_with(struct device *d, const char *prop, const char *value);
+/* Of a T_KERNEL target: with room for n requests at a time, fewer than the test has. */
+struct blkio *device_start_narrow(struct device *d, int n);
+
+/* Of a target with a server: kill it, if it lives, and start it again with the same file. */
+void device_restart_server(struct device *d);
 
 /* Read or write the device's data behind the library's back; the library must be idle. */
 void device_peek(struct device *d, uint64_t start, void *buf, size_t len);

@@ -40,4 +40,12 @@ void pattern(void *buf, uint64_t start, size_t len, uint32_t seed);
 void check_pattern(const void *buf, uint64_t start, size_t len, uint32_t seed);
 void check_all(const void *buf, size_t len, unsigned char byte);
 
+/*
+ * What just keeps to the properties is done: segments of the least length at the least aligned
+ * addresses, also across pages, as many as may be, and buffers as long as may be. buf: ALIGNED_LEN
+ * bytes. Writes to the first bytes of the device.
+ */
+enum { ALIGNED_LEN = 2 << 20 };
+void check_limits(struct blkio *b, struct blkioq *q, char *buf);
+
 #endif

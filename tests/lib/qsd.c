@@ -12,7 +12,7 @@
 #include "test.h"
 
 #define PROGRAM "qemu-storage-daemon"
-#define TRIES	500 /* of 10 ms each */
+#define TRIES	2000 /* of 10 ms each */
 
 static const char *log_path(void)
 {
@@ -22,23 +22,25 @@ static const char *log_path(void)
 	return path;
 }
 
-static _Noreturn void run_daemon(const char *blockdev, const char *export, const char *monitor)
+/* argv: of the daemon, PROGRAM first. */
+static _Noreturn void run_daemon(char *const argv[])
 {
 	int null = open("/dev/null", O_RDWR);
 	int log = open(log_path(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+	char *shell[32] = { "sh", "-c", "exec $QEMU_STORAGE_DAEMON \"$@\"" };
 
 	/* Not the test's output: the harness reads that until its last writer is gone. */
 	dup2(null, STDIN_FILENO);
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getenv("QEMU_STORAGE_DAEMON"))
-		execlp("sh", "sh", "-c", "exec $QEMU_STORAGE_DAEMON \"$@\"", PROGRAM, "--blockdev",
-		       blockdev, "--export", export, "--chardev", monitor, "--monitor", "chardev=m",
-		       NULL);
-	else
-		execlp(PROGRAM, PROGRAM, "--blockdev", blockdev, "--export", export, "--chardev",
-		       monitor, "--monitor", "chardev=m", NULL);
+	if (getenv("QEMU_STORAGE_DAEMON")) {
+		for (size_t i = 0; argv[i]; i++)
+			shell[3 + i] = argv[i];
+		execvp("sh", shell);
+	} else {
+		execvp(PROGRAM, argv);
+	}
 	_exit(127);
 }
 
@@ -130,18 +132,31 @@ static void wait_until_ready(struct qsd *s)
 
 void qsd_restart(struct qsd *s, const char *blockdev, const char *options)
 {
-	char node[4608], export[512], monitor[256];
+	char node[4608], export[512], monitor[256], server[256];
+	char *argv[] = { PROGRAM, "--chardev", monitor, "--monitor",	"chardev=m", "--blockdev",
+			 node,	  "--export",  export,	"--nbd-server", server,	     NULL };
 
 	snprintf(node, sizeof(node), "%s,node-name=d", blockdev);
-	snprintf(export, sizeof(export),
-		 "type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=%s,%s", s->socket,
-		 options);
 	snprintf(monitor, sizeof(monitor), "socket,id=m,server=on,wait=off,path=%s.qmp", s->socket);
+	if (s->is_nbd) {
+		snprintf(export, sizeof(export), "type=nbd,id=e,node-name=d,name=,%s", options);
+		snprintf(server, sizeof(server), "addr.type=unix,addr.path=%s", s->socket);
+		/* It must be there before its export. */
+		argv[7] = "--nbd-server";
+		argv[8] = server;
+		argv[9] = "--export";
+		argv[10] = export;
+	} else {
+		snprintf(export, sizeof(export),
+			 "type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=%s,%s",
+			 s->socket, options);
+		argv[9] = NULL;
+	}
 	unlink(s->socket);
 	fflush(NULL);
 	s->pid = (pid_t)SYS(fork());
 	if (!s->pid)
-		run_daemon(node, export, monitor);
+		run_daemon(argv);
 	wait_until_ready(s);
 }
 
@@ -150,9 +165,20 @@ void qsd_start(struct qsd *s, const char *blockdev, const char *options)
 	static unsigned number;
 
 	/* A short path: sockets have but 107 bytes. */
-	snprintf(s->socket, sizeof(s->socket), "%s/vhost-user-%u", test_tmpfs_dir() ?: "/tmp",
-		 number++);
+	snprintf(s->socket, sizeof(s->socket), "%s/qsd-%u", test_tmpfs_dir() ?: "/tmp", number++);
 	qsd_restart(s, blockdev, options);
+}
+
+void qsd_start_nbd(struct qsd *s, const char *blockdev, const char *options)
+{
+	s->is_nbd = true;
+	qsd_start(s, blockdev, options);
+}
+
+void qsd_stop(struct qsd *s)
+{
+	SYS(kill(s->pid, SIGSTOP));
+	CHECK_EQ(waitpid(s->pid, NULL, WUNTRACED), s->pid);
 }
 
 void qsd_kill(struct qsd *s)

@@ -53,6 +53,21 @@ void slow_release(struct slow *s)
 	s->released = true;
 }
 
+void slow_fill(struct slow *s, unsigned char byte)
+{
+	char *bytes = malloc(s->len);
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)s->buf,
+		.src = (uintptr_t)bytes,
+		.len = s->len,
+	};
+
+	CHECK(bytes);
+	memset(bytes, byte, s->len);
+	SYS(ioctl(s->fd, UFFDIO_COPY, &copy));
+	free(bytes);
+}
+
 static void *release_later(void *arg)
 {
 	struct slow *s = arg;

@@ -8,7 +8,6 @@
 #define TEST_SLOW_H
 
 #include <stddef.h>
-#include <time.h>
 
 struct slow;
 
@@ -16,6 +15,8 @@ struct slow;
 struct slow *slow_new(size_t len);
 void *slow_buffer(struct slow *s);
 void slow_release(struct slow *s); /* now, or */
+/* The same, and who waited finds this byte everywhere. */
+void slow_fill(struct slow *s, unsigned char byte);
 void slow_release_after(struct slow *s, unsigned ms);
 void slow_free(struct slow *s);
 

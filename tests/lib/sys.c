@@ -2,12 +2,18 @@
 /* What tests ask of the system. */
 #include <dirent.h>
 #include <grp.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +21,7 @@
 #include "sys.h"
 #include "test.h"
 
-#define NOBODY 65534
+#define ENOUGH_RING_MEMORY (64u << 20) /* bytes */
 
 int64_t clock_ns(void)
 {
@@ -58,6 +64,21 @@ unsigned count_fds(void)
 
 	each_fd(count_one, &n);
 	return n;
+}
+
+void await_fds(unsigned n)
+{
+	while (count_fds() > n)
+		usleep(1000);
+}
+
+/* Links of the directory: those of "." and "..", and one of each thread. */
+unsigned count_threads(void)
+{
+	struct stat st;
+
+	SYS(stat("/proc/self/task", &st));
+	return (unsigned)st.st_nlink - 2;
 }
 
 static void list_one(int fd, void *arg)
@@ -124,14 +145,62 @@ void forbid_syscall(long nr, int errnum)
 		SKIP("no seccomp filters here: %s", strerror(errno));
 }
 
+static int ring_error;
+static rlim_t ring_memory;
+
+void remember_ring_limits(void)
+{
+	struct io_uring_params p = { 0 };
+	struct rlimit limit;
+	int fd = (int)syscall(__NR_io_uring_setup, 1, &p);
+
+	ring_error = fd < 0 && errno != ENOMEM ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	SYS(getrlimit(RLIMIT_MEMLOCK, &limit));
+	/* kernels that count rings do so for all processes of a user but root */
+	ring_memory = geteuid() ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+void need_ring(int ret)
+{
+	if (ring_error && ret == -ring_error)
+		SKIP("no io_uring here: %s", strerror(ring_error));
+	if (ret == -ENOMEM && ring_memory < ENOUGH_RING_MEMORY)
+		SKIP("RLIMIT_MEMLOCK is %llu KiB, too little for all rings: ulimit -l unlimited",
+		     (unsigned long long)ring_memory >> 10);
+}
+
 void drop_privileges(void)
 {
+	const id_t id = 50000 + (id_t)getpid() % 10000;
+
 	if (geteuid())
 		SKIP("only root can become another user");
 	SYS(setgroups(0, NULL));
-	SYS(setresgid(NOBODY, NOBODY, NOBODY));
-	SYS(setresuid(NOBODY, NOBODY, NOBODY));
+	SYS(setresgid(id, id, id));
+	SYS(setresuid(id, id, id));
 	prctl(PR_SET_DUMPABLE, 1); /* or /proc/self and the leak checker would be out of reach */
+}
+
+void limit_processes(rlim_t n)
+{
+	struct rlimit limit;
+
+	SYS(getrlimit(RLIMIT_NPROC, &limit));
+	limit.rlim_cur = n < limit.rlim_max ? n : limit.rlim_max;
+	SYS(setrlimit(RLIMIT_NPROC, &limit));
+}
+
+const char *reachable(const char *path)
+{
+	static char name[NAME_MAX + sizeof("/proc/self/cwd/")];
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	SYS(chdir(dirname(folder)));
+	snprintf(name, sizeof(name), "/proc/self/cwd/%s", strrchr(path, '/') + 1);
+	return name;
 }
 
 void allow_more_fds(unsigned n)
@@ -144,4 +213,17 @@ void allow_more_fds(unsigned n)
 	close((int)limit.rlim_cur);
 	limit.rlim_cur += n;
 	SYS(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+uint16_t free_tcp_port(void)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int sock = (int)SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	socklen_t len = sizeof(addr);
+
+	SYS(bind(sock, (struct sockaddr *)&addr, sizeof(addr)));
+	SYS(getsockname(sock, (struct sockaddr *)&addr, &len));
+	close(sock);
+	return ntohs(addr.sin_port);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 int64_t clock_ns(void); /* monotonic */
@@ -15,6 +16,9 @@ bool readable(int fd, int ms);
 
 unsigned count_fds(void);
 void list_fds(void);
+/* Wait until no more than n are open: a thread that is not joined may close one last. */
+void await_fds(unsigned n);
+unsigned count_threads(void);
 /* Mappings of memfds and rings: what a region or queue leaves behind when it is not cleaned up. */
 unsigned count_special_maps(void);
 /* Why is this process stuck? */
@@ -22,8 +26,27 @@ void describe_process(FILE *out, pid_t pid);
 
 /* Let this system call fail with errnum from now on, in this thread and its children. */
 void forbid_syscall(long nr, int errnum);
-/* Become nobody. Skips the case when this process may not. */
+/*
+ * Skips the case if ret, which a call that makes a ring gave, comes from how this process was
+ * started: nobody may use io_uring here, or rings do not fit RLIMIT_MEMLOCK. What a case forbids
+ * itself, after the harness has called remember_ring_limits(), skips nothing.
+ */
+void need_ring(int ret);
+void remember_ring_limits(void);
+/*
+ * Become a user that no other case is: what the kernel counts per user is counted for this case
+ * alone. Skips the case when this process is not root.
+ */
 void drop_privileges(void);
+/* So many for this user. RLIM_INFINITY at the end: LeakSanitizer starts one. */
+void limit_processes(rlim_t n);
+/*
+ * The same file by a name that works for any user, whatever the folders above its own allow:
+ * changes to its folder. Static memory, one at a time.
+ */
+const char *reachable(const char *path);
+/* One of 127.0.0.1 that nobody listens on. */
+uint16_t free_tcp_port(void);
 /* The most file descriptors this process may have from now on: n more than now. */
 void allow_more_fds(unsigned n);
 

@@ -29,7 +29,11 @@ struct test {
 	unsigned traits;
 	unsigned without; /* ... and none of these */
 	unsigned timeout; /* seconds; 0: the default of 20 */
+	const void *data; /* for run(), which asks for it: test_data() */
 };
+
+/* What the table says of the case that runs. */
+const void *test_data(void);
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -41,9 +45,22 @@ struct test {
 
 int test_main(int argc, char **argv, const struct test *tests, size_t nr_tests);
 
-/* Directories for scratch files, removed afterwards: on the build's file system, and on a tmpfs. */
+/*
+ * Directories of the running case for scratch files, removed afterwards: on the build's file
+ * system, and on a tmpfs.
+ */
 const char *test_dir(void);
 const char *test_tmpfs_dir(void);
+
+/*
+ * Milliseconds. What has not come after this time does not come, on a machine that may hold each
+ * thread for seconds: for waits that end earlier when all is well, and as what a call may take
+ * beyond the time that it promises.
+ */
+enum { LATE_MS = 10000 };
+
+#define EXIT_SKIP      77	/* of a case, and of whole programs */
+#define TEST_SKIP_MARK "SKIP: " /* before the reason, in what a case prints */
 
 /* ---- Verdicts ----------------------------------------------------------------------------- */
 
@@ -62,7 +79,7 @@ void test_ok(const char *file, int line, const char *what, intmax_t ret);
 void test_mem(const char *file, int line, const char *what, const void *got, const void *want,
 	      size_t len);
 
-/* Make the error message a known one, so that a call that sets none is found out. */
+/* Make the error message a known one, so that a call that sets none is detected. */
 void test_forget_error(void);
 /* ret must be -errnum and the message must contain every string of the NULL-ended list. */
 void test_err(const char *file, int line, const char *what, intmax_t ret, int errnum, ...);
