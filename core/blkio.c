@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Lifecycle of instances and their queues. Runs on control paths only. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core.h"
 
@@ -28,34 +29,62 @@ int blkio_create(const char *driver, struct blkio **bp)
 	if (!b)
 		return bk_err(ENOMEM, "out of memory");
 	b->drv = drv;
+	pthread_mutex_init(&b->core.gone_lock, NULL);
 	b->num_queues = 1;
 	b->bounce_buffer_size = BOUNCE_BUFFER_SIZE_DEFAULT;
+	ret = bk_control_init(b);
+	if (ret < 0)
+		goto free_instance;
 	ret = bk_mem_init(b);
-	if (ret < 0) {
-		free(b);
-		return ret;
-	}
+	if (ret < 0)
+		goto exit_control;
 	if (drv->init)
 		drv->init(b);
+	bk_debug("instance %p: created, driver %s", (void *)b, driver);
 	*bp = b;
 	return 0;
+
+exit_control:
+	bk_control_exit(b);
+free_instance:
+	pthread_mutex_destroy(&b->core.gone_lock);
+	free(b);
+	return ret;
 }
 
 /* What opening for writing fails with where opening for reading may not. */
 static bool may_be_read_only(int error)
 {
-	return error == -EROFS || error == -EACCES || error == -EPERM || error == -EBADF;
+	return error == -EROFS || error == -EACCES || error == -EPERM;
+}
+
+/* A driver that fails gives back what it got hold of. What it noted meanwhile is undone here. */
+static int try_connect(struct blkio *b)
+{
+	size_t size = b->drv->device_size;
+	struct blkio *before = malloc(size);
+	int ret;
+
+	if (!before)
+		return bk_err(ENOMEM, "out of memory");
+	memcpy(before, b, size);
+	bk_debug("instance %p: connect", (void *)b);
+	ret = b->drv->connect(b);
+	if (ret < 0) /* all but control */
+		memcpy(&b->drv, &before->drv, size - offsetof(struct blkio, drv));
+	free(before);
+	return ret;
 }
 
 static int connect_device(struct blkio *b)
 {
-	int ret = b->drv->connect(b);
+	int ret = try_connect(b);
 
 	if (!b->auto_read_only || b->read_only)
 		return ret;
 	if (may_be_read_only(ret)) {
 		b->read_only = true;
-		ret = b->drv->connect(b);
+		ret = try_connect(b);
 		b->read_only = !ret;
 	} else if (!ret) {
 		b->read_only = b->lim.read_only;
@@ -63,12 +92,11 @@ static int connect_device(struct blkio *b)
 	return ret;
 }
 
-int blkio_connect(struct blkio *b)
+static int connect_call(struct blkio *b, const union bk_call_args *args)
 {
 	int ret;
 
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
+	(void)args;
 	if (b->state == BK_STARTED)
 		return bk_err(EBUSY, "cannot connect: the instance is already started");
 	if (b->state == BK_CONNECTED)
@@ -79,6 +107,11 @@ int blkio_connect(struct blkio *b)
 		return ret;
 	b->state = BK_CONNECTED;
 	return 0;
+}
+
+int blkio_connect(struct blkio *b)
+{
+	return bk_control_call(b, connect_call, NULL);
 }
 
 /* ---- Queue tables ------------------------------------------------------------------------- */
@@ -114,7 +147,7 @@ static int table_add(struct blkio *b, struct bk_queue_table *t)
 		t->q[t->n++] = NULL;
 	}
 
-	ret = bk_queue_new(b, index, t == &b->poll_queues, &t->q[index]);
+	ret = bk_queue_new(b, index, t == &b->core.poll_queues, &t->q[index]);
 	return ret < 0 ? ret : index;
 }
 
@@ -156,30 +189,47 @@ static int check_queue_counts(const struct blkio *b)
 	return 0;
 }
 
-static int create_queues(struct blkio *b)
+static void undo_start(struct blkio *b)
 {
-	int ret = 0;
+	const struct bk_err_msg why = bk_err_save();
 
-	for (int i = 0; i < b->num_queues && ret >= 0; i++)
-		ret = table_add(b, &b->queues);
-	for (int i = 0; i < b->num_poll_queues && ret >= 0; i++)
-		ret = table_add(b, &b->poll_queues);
-	if (ret >= 0 && b->drv->run)
-		ret = b->drv->run(b);
-	if (ret < 0) {
-		table_free(&b->queues);
-		table_free(&b->poll_queues);
-		return ret;
-	}
-	return 0;
+	bk_end_all(b);
+	table_free(&b->core.queues);
+	table_free(&b->core.poll_queues);
+	bk_own_stop(b);
+	bk_end_undo(b);
+	bk_err_restore(&why);
 }
 
-int blkio_start(struct blkio *b)
+static int start_device(struct blkio *b)
 {
 	int ret;
 
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
+	bk_debug("instance %p: start, %d queues, %d poll queues", (void *)b, b->num_queues,
+		 b->num_poll_queues);
+	ret = bk_own_prepare(b);
+
+	if (!ret && b->drv->start)
+		ret = b->drv->start(b);
+	if (!ret)
+		ret = bk_own_start(b);
+	for (int i = 0; i < b->num_queues && ret >= 0; i++)
+		ret = table_add(b, &b->core.queues);
+	for (int i = 0; i < b->num_poll_queues && ret >= 0; i++)
+		ret = table_add(b, &b->core.poll_queues);
+	if (ret >= 0 && b->drv->run)
+		ret = b->drv->run(b);
+	if (ret < 0)
+		undo_start(b);
+	return ret < 0 ? ret : 0;
+}
+
+static int start_call(struct blkio *b, const union bk_call_args *args)
+{
+	struct bk_limits before;
+	int ret;
+
+	(void)args;
 	if (b->state == BK_STARTED)
 		return 0;
 	if (b->state == BK_CREATED)
@@ -188,16 +238,19 @@ int blkio_start(struct blkio *b)
 	ret = check_queue_counts(b);
 	if (ret < 0)
 		return ret;
-	if (b->drv->start) {
-		ret = b->drv->start(b);
-		if (ret < 0)
-			return ret;
-	}
-	ret = create_queues(b);
-	if (ret < 0)
+	before = b->lim;
+	ret = start_device(b);
+	if (ret < 0) {
+		b->lim = before;
 		return ret;
+	}
 	b->state = BK_STARTED;
 	return 0;
+}
+
+int blkio_start(struct blkio *b)
+{
+	return bk_control_call(b, start_call, NULL);
 }
 
 void blkio_destroy(struct blkio **bp)
@@ -208,29 +261,34 @@ void blkio_destroy(struct blkio **bp)
 		return;
 	b = *bp;
 	*bp = NULL;
-	table_free(&b->queues);
-	table_free(&b->poll_queues);
+	bk_debug("instance %p: destroy", (void *)b);
+	blkio_cancel(b);
+	bk_control_settle(b);
+	bk_end_all(b);
+	table_free(&b->core.queues);
+	table_free(&b->core.poll_queues);
+	bk_own_stop(b);
 	bk_mem_exit(b);
 	if (b->drv->close)
 		b->drv->close(b);
 	bk_free_props(b);
+	bk_control_exit(b);
+	if (b->stuck) {
+		bk_keep(&b->core.kept);
+		return;
+	}
+	pthread_mutex_destroy(&b->core.gone_lock);
 	free(b);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
-struct blkioq *blkio_get_queue(struct blkio *b, int index)
+static int add_call(struct blkio *b, const union bk_call_args *args)
 {
-	return b ? table_get(&b->queues, index) : NULL;
-}
+	struct bk_queue_table *t = args->queue.table;
 
-struct blkioq *blkio_get_poll_queue(struct blkio *b, int index)
-{
-	return b ? table_get(&b->poll_queues, index) : NULL;
-}
-
-static int add_queue(struct blkio *b, struct bk_queue_table *t)
-{
+	if (t == &b->core.poll_queues && b->state == BK_STARTED && !b->lim.supports_poll_queues)
+		return bk_err(ENOTSUP, "this device does not support poll queues");
 	if (!b->drv->can_add_queues)
 		return bk_err(ENOTSUP,
 			      "driver %s cannot add queues after start; set num-queues "
@@ -238,45 +296,84 @@ static int add_queue(struct blkio *b, struct bk_queue_table *t)
 			      b->drv->name);
 	if (b->state != BK_STARTED)
 		return bk_err(EBUSY, "cannot add a queue: the instance is not started");
-	if (table_count(&b->queues) + table_count(&b->poll_queues) >= b->lim.max_queues)
+	if (b->ending)
+		return bk_err(ECANCELED, "cannot add a queue: the instance has been drained");
+	if (table_count(&b->core.queues) + table_count(&b->core.poll_queues) >= b->lim.max_queues)
 		return bk_err(ENOSPC, "cannot add a queue: max-queues is %d", b->lim.max_queues);
 	return table_add(b, t);
 }
 
+/* What table_add() and others need; b may be NULL, as bk_control_call() says. */
+static union bk_call_args queue_args(struct blkio *b, bool poll, int index)
+{
+	struct bk_queue_table *t = b ? (poll ? &b->core.poll_queues : &b->core.queues) : NULL;
+
+	return (union bk_call_args){ .queue = { t, index } };
+}
+
 int blkio_add_queue(struct blkio *b)
 {
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
-	return add_queue(b, &b->queues);
+	const union bk_call_args args = queue_args(b, false, 0);
+
+	return bk_control_call(b, add_call, &args);
 }
 
 int blkio_add_poll_queue(struct blkio *b)
 {
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
-	if (b->state == BK_STARTED && !b->lim.supports_poll_queues)
-		return bk_err(ENOTSUP, "this device does not support poll queues");
-	return add_queue(b, &b->poll_queues);
+	const union bk_call_args args = queue_args(b, true, 0);
+
+	return bk_control_call(b, add_call, &args);
 }
 
-static int remove_queue(struct bk_queue_table *t, int index, const char *kind)
+static int remove_call(struct blkio *b, const union bk_call_args *args)
 {
-	if (!table_get(t, index))
-		return bk_err(ENOENT, "there is no %s with index %d", kind, index);
-	table_remove(t, index);
+	struct bk_queue_table *t = args->queue.table;
+	int ret;
+
+	if (!table_get(t, args->queue.index))
+		return bk_err(ENOENT, "no %s has index %d",
+			      t == &b->core.poll_queues ? "poll queue" : "queue",
+			      args->queue.index);
+	ret = bk_end_queue(t->q[args->queue.index]);
+	if (ret < 0)
+		return ret;
+	bk_control_restart(b);
+	table_remove(t, args->queue.index);
 	return 0;
+}
+
+/*
+ * Queues come and go on the thread of the call, and a connect() that fails puts all fields back:
+ * nobody may look at the tables meanwhile.
+ */
+static bool tables_change(const struct blkio *b)
+{
+	bk_call *call = bk_control_running(b);
+
+	return call == connect_call || call == start_call || call == add_call ||
+	       call == remove_call;
+}
+
+struct blkioq *blkio_get_queue(struct blkio *b, int index)
+{
+	return b && !tables_change(b) ? table_get(&b->core.queues, index) : NULL;
+}
+
+struct blkioq *blkio_get_poll_queue(struct blkio *b, int index)
+{
+	return b && !tables_change(b) ? table_get(&b->core.poll_queues, index) : NULL;
 }
 
 int blkio_remove_queue(struct blkio *b, int index)
 {
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
-	return remove_queue(&b->queues, index, "queue");
+	const union bk_call_args args = queue_args(b, false, index);
+
+	return bk_control_call(b, remove_call, &args);
 }
 
 int blkio_remove_poll_queue(struct blkio *b, int index)
 {
-	if (!b)
-		return bk_err(EINVAL, "b must not be NULL");
-	return remove_queue(&b->poll_queues, index, "poll queue");
+	const union bk_call_args args = queue_args(b, true, index);
+
+	return bk_control_call(b, remove_call, &args);
 }

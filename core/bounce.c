@@ -27,7 +27,7 @@ struct slot {
 };
 
 struct bk_bounce {
-	struct blkio_mem_region region;
+	char *allocated; /* NULL: the buffers are in memory of all queues (own.c) */
 	uint64_t max_piece;
 	struct slot *free;
 	struct slot slots[];
@@ -46,59 +46,80 @@ static uint64_t max_piece(const struct bk_limits *l, uint64_t buf_len)
 	return max & ~(uint64_t)(l->request_alignment - 1);
 }
 
-/* On first use: a program that maps its memory pays nothing. */
-static int pool_init(struct blkioq *q)
+static uint64_t alignment(const struct blkio *b)
 {
-	struct blkio *b = q->b;
-	int n = b->bounce_buffers;
-	uint64_t align = max_u64(BUFFER_ALIGNMENT, b->lim.mem_region_alignment);
-	uint64_t len = round_up(b->bounce_buffer_size, align);
-	struct bk_bounce *p = calloc(1, sizeof(*p) + n * sizeof(p->slots[0]));
-	int ret;
+	return max_u64(BUFFER_ALIGNMENT, b->lim.buf_alignment);
+}
 
-	if (!p)
-		return bk_err(ENOMEM, "out of memory");
-	p->max_piece = max_piece(&b->lim, len);
-	ret = p->max_piece ? bk_mem_get(b, &p->region, len * n)
-			   : bk_err(EINVAL, "bounce buffers of %llu bytes are too small",
-				    (unsigned long long)len);
-	if (ret < 0) {
+static uint64_t buffer_len(const struct blkio *b)
+{
+	return round_up(b->bounce_buffer_size, alignment(b));
+}
+
+int bk_bounce_check(const struct blkio *b)
+{
+	if (b->bounce_buffers && !max_piece(&b->lim, buffer_len(b)))
+		return bk_err(EINVAL,
+			      "property \"bounce-buffer-size\" (%d) is less than property "
+			      "\"request-alignment\" (%d)",
+			      b->bounce_buffer_size, b->lim.request_alignment);
+	return 0;
+}
+
+uint64_t bk_bounce_len(const struct blkio *b)
+{
+	return b->bounce_buffers * buffer_len(b);
+}
+
+int bk_bounce_init(struct blkioq *q, char *buf)
+{
+	const struct blkio *b = q->b;
+	int n = b->bounce_buffers;
+	struct bk_bounce *p;
+
+	if (!n)
+		return 0;
+	p = calloc(1, sizeof(*p) + n * sizeof(p->slots[0]));
+	if (p && !buf)
+		buf = p->allocated = aligned_alloc(alignment(b), bk_bounce_len(b));
+	if (!p || !buf) {
 		free(p);
-		return ret;
+		return bk_err(ENOMEM,
+			      "cannot allocate %d bounce buffers of %llu bytes: out of memory", n,
+			      (unsigned long long)buffer_len(b));
 	}
+	p->max_piece = max_piece(&b->lim, buffer_len(b));
 	for (int i = n; i-- > 0;) {
-		p->slots[i].buf = (char *)p->region.addr + i * len;
+		p->slots[i].buf = buf + i * buffer_len(b);
 		p->slots[i].next = p->free;
 		p->free = &p->slots[i];
 	}
-	q->bounce = p;
+	q->core.bounce = p;
 	return 0;
 }
 
 void bk_bounce_exit(struct blkioq *q)
 {
-	if (!q->bounce)
+	if (!q->core.bounce)
 		return;
-	blkio_free_mem_region(q->b, &q->bounce->region);
-	free(q->bounce);
+	free(q->core.bounce->allocated);
+	free(q->core.bounce);
 }
 
 /* ---- Pieces ------------------------------------------------------------------------------- */
 
 /* Between the buffer and the next bytes of the caller's segments. */
-static void copy_piece(struct slot *s, bool to_caller)
+static int copy_piece(struct slot *s, bool to_caller)
 {
 	char *buf = s->buf, *end = s->buf + s->piece;
+	int ret = 0;
 
-	while (buf < end) {
-		char *theirs = (char *)s->iov->iov_base + s->skip;
+	while (buf < end && !ret) {
+		char *theirs = bk_behind(s->iov->iov_base, s->skip);
 		size_t n = min_u64(s->iov->iov_len - s->skip, end - buf);
 
-		/* Of a segment without length, the address may be NULL. */
-		if (n && to_caller)
-			memcpy(theirs, buf, n);
-		else if (n)
-			memcpy(buf, theirs, n);
+		ret = to_caller ? bk_copy_to_caller(theirs, buf, n)
+				: bk_copy_from_caller(buf, theirs, n);
 		buf += n;
 		s->skip += n;
 		if (s->skip == s->iov->iov_len) {
@@ -106,55 +127,57 @@ static void copy_piece(struct slot *s, bool to_caller)
 			s->skip = 0;
 		}
 	}
+	return ret;
 }
 
-static void prepare_piece(struct blkioq *q, struct bk_req *r, struct slot *s)
+static int prepare_piece(struct blkioq *q, struct bk_req *r, struct slot *s)
 {
-	s->piece = min_u64(s->left, q->bounce->max_piece);
+	s->piece = min_u64(s->left, q->core.bounce->max_piece);
 	s->left -= s->piece;
-	if (r->op == BK_WRITE)
-		copy_piece(s, false);
 	s->segment = (struct iovec){ s->buf, s->piece };
 	r->start = s->start;
 	r->len = s->piece;
 	r->iov = &s->segment;
 	r->iovcnt = 1;
+	return r->op == BK_READ ? 0 : copy_piece(s, false);
 }
 
 static struct slot *slot_of(struct blkioq *q, const struct bk_req *r)
 {
-	return &q->bounce->slots[r->bounce];
+	return &q->core.bounce->slots[r->bounce];
 }
 
 void bk_bounce_release(struct blkioq *q, struct bk_req *r)
 {
 	struct slot *s = slot_of(q, r);
 
-	s->next = q->bounce->free;
-	q->bounce->free = s;
+	s->next = q->core.bounce->free;
+	q->core.bounce->free = s;
 	r->stage &= ~BK_STAGE_BOUNCE;
 }
 
-bool bk_bounce_next(struct blkioq *q, struct bk_req *r)
+int bk_bounce_next(struct blkioq *q, struct bk_req *r)
 {
 	struct slot *s = slot_of(q, r);
+	int ret = r->op == BK_READ ? copy_piece(s, true) : 0;
 
-	if (r->op == BK_READ)
-		copy_piece(s, true);
-	if (!s->left) {
-		bk_bounce_release(q, r);
-		return false;
+	if (!ret && !s->left)
+		return 0;
+	if (!ret) {
+		s->start += s->piece;
+		ret = prepare_piece(q, r, s);
 	}
-	s->start += s->piece;
-	prepare_piece(q, r, s);
-	return true;
+	if (!ret)
+		return 1;
+	r->error_msg = r->op == BK_READ ? "a buffer cannot be written" : "a buffer cannot be read";
+	return ret;
 }
 
-static void take_slot(struct blkioq *q, struct bk_req *r)
+static int take_slot(struct blkioq *q, struct bk_req *r)
 {
-	struct slot *s = q->bounce->free;
+	struct slot *s = q->core.bounce->free;
 
-	q->bounce->free = s->next;
+	q->core.bounce->free = s->next;
 	s->left = r->len;
 	s->start = r->start;
 	s->skip = 0;
@@ -163,11 +186,11 @@ static void take_slot(struct blkioq *q, struct bk_req *r)
 		s->caller_iov0 = r->one;
 		s->iov = &s->caller_iov0;
 	}
-	r->bounce = s - q->bounce->slots;
+	r->bounce = s - q->core.bounce->slots;
 	r->stage |= BK_STAGE_BOUNCE;
 	r->expect = BK_EXPECT_STAGES;
 	r->special = true;
-	prepare_piece(q, r, s);
+	return prepare_piece(q, r, s);
 }
 
 /* ---- Submission --------------------------------------------------------------------------- */
@@ -198,39 +221,50 @@ static bool has_null_buffer(const struct bk_req *r)
 	return false;
 }
 
+/* Complete r, which no stage follows: nothing of it has begun. */
+static void refuse(struct blkioq *q, struct bk_req *r, int errnum, const char *msg)
+{
+	r->special = true;
+	r->error_msg = msg;
+	bk_finish(q, r, -errnum);
+}
+
 static void bounce_submit(struct blkioq *q, struct bk_req *r)
 {
 	/* Zeroes that replace BK_WRITE_ZEROES come from a buffer that fits. */
-	if (r->op > BK_WRITE || (r->stage & (BK_STAGE_BOUNCE | BK_STAGE_ZEROES)) ||
+	if (!bk_has_segments(r) || (r->stage & (BK_STAGE_BOUNCE | BK_STAGE_ZEROES)) ||
 	    fits_device(q, r)) {
-		q->device_submit(q, r);
+		q->core.device_submit(q, r);
 		return;
 	}
 	if (has_null_buffer(r)) {
-		bk_fail(q, r, EFAULT, "a buffer is NULL");
+		refuse(q, r, EFAULT, "a buffer is NULL");
 		return;
 	}
-	if (!q->bounce) {
-		int ret = pool_init(q);
-
-		if (ret < 0) {
-			bk_fail(q, r, -ret, "the bounce buffers cannot be allocated or mapped");
-			return;
-		}
+	if (bk_must_be_whole(r) && r->len > q->core.bounce->max_piece) {
+		refuse(
+		    q, r, EINVAL,
+		    "a request that must be done as a whole needs a bounce buffer, and is longer "
+		    "than property bounce-buffer-size");
+		return;
 	}
-	if (!q->bounce->free) {
+	if (!q->core.bounce->free) {
 		bk_full(q, r);
 		return;
 	}
-	take_slot(q, r);
-	q->device_submit(q, r);
+	if (take_slot(q, r) < 0) {
+		bk_bounce_release(q, r);
+		refuse(q, r, EFAULT, "a buffer cannot be read");
+	} else {
+		q->core.device_submit(q, r);
+	}
 }
 
-void bk_bounce_init(struct blkioq *q)
+void bk_bounce_attach(struct blkioq *q)
 {
-	if (!q->b->bounce_buffers)
+	if (!q->core.bounce)
 		return;
 	q->buf_mask = 0;
-	q->device_submit = q->submit;
+	q->core.device_submit = q->submit;
 	q->submit = bounce_submit;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The contract between the core and its drivers. drivers/null.c is the smallest driver: read it
- * next to this file.
+ * next to this file. request.h and property.h belong to the contract.
  *
  * A driver embeds struct blkio as the first member of its device and struct blkioq as the first
  * member of its queue, and offers one const struct bk_driver. The core allocates both, zeroed.
@@ -12,17 +12,24 @@
  *                        |          ^                                        |
  *                        +-backlog--+<---- next stage (FUA, short read) ---+
  *
- * The backlog (FIFO) and the done list live in core/queue.c and nowhere else. submit() never sleeps
- * and never enters the kernel; enter() does both. Emulated FUA, continuation of short transfers and
- * the write-zeroes fallback are stages of the same request, which the core puts at the front of the
- * backlog: drivers do not know about them.
+ * The backlog (FIFO) and the done list live in core/backlog.c and nowhere else. submit() never
+ * sleeps and never enters the kernel; enter() does both. Emulated FUA, continuation of short
+ * transfers and the write-zeroes fallback are stages of the same request, which the core puts at
+ * the front of the backlog: drivers do not know about them. Neither submit(), enter() nor a stage
+ * maps memory, waits for a control call, or takes a lock that is held across one:
+ * tests/style/hot_paths.py.
  */
 #ifndef BK_DRIVER_H
 #define BK_DRIVER_H
 
 #include <errno.h>
+#include <limits.h>
+#include <pthread.h>
 
 #include "blkio.h"
+#include "property.h"
+#include "request.h"
+#include "trace.h"
 #include "util.h"
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -33,159 +40,18 @@
  */
 int bk_err(int errnum, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* ---- Requests ----------------------------------------------------------------------------- */
-
-enum bk_op {
-	BK_READ,
-	BK_WRITE,
-	BK_WRITE_ZEROES,
-	BK_DISCARD,
-	BK_FLUSH,
-	BK_ZONE_REPORT,
-	BK_ZONE_OPEN,
-	BK_ZONE_CLOSE,
-	BK_ZONE_FINISH,
-	BK_ZONE_RESET,
-	BK_NR_OPS,
+/* A message that is kept while the failure is cleaned up after, which may fail as well. */
+struct bk_err_msg {
+	char s[512];
 };
-
-#define BK_OP_BIT(op) (1u << (op))
-#define BK_OPS_RW     (BK_OP_BIT(BK_READ) | BK_OP_BIT(BK_WRITE))
-#define BK_OPS_BLOCK                                                                               \
-	(BK_OPS_RW | BK_OP_BIT(BK_WRITE_ZEROES) | BK_OP_BIT(BK_DISCARD) | BK_OP_BIT(BK_FLUSH))
-#define BK_OPS_ZONE                                                                                \
-	(BK_OP_BIT(BK_ZONE_REPORT) | BK_OP_BIT(BK_ZONE_OPEN) | BK_OP_BIT(BK_ZONE_CLOSE) |          \
-	 BK_OP_BIT(BK_ZONE_FINISH) | BK_OP_BIT(BK_ZONE_RESET))
-
-/* Request flags besides the public BLKIO_REQ_* (low bits). */
-enum {
-	BK_REQ_ALL_ZONES = 1 << 7, /* a zone operation on every zone; start is 0 */
-};
+struct bk_err_msg bk_err_save(void);
+void bk_err_restore(const struct bk_err_msg *m);
 
 /*
- * One request. The address is stable until the request completes, so a driver may use it as the
- * device's cookie where the device is trusted (the kernel), and as index into private tables else.
- *
- * Most requests are plain: they read or write one buffer of at most BK_PLAIN_MAX bytes, without
- * flags, and succeed. What is the same for all of those is not set for each: a free request has iov
- * = &one, iovcnt = 1, and flags, stage, iov_copy, error_msg, ret and retries 0. Whoever changes any
- * of that sets special, and collecting the completion puts it back.
+ * For control paths: a line on stderr, where the environment has BLKIO_DEBUG=1. errno stays, and %m
+ * is what it stands for.
  */
-#define BK_PLAIN_MAX (1U << 30)
-
-struct bk_req {
-	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
-	void *user_data;
-	uint64_t start; /* bytes */
-	uint64_t len;	/* bytes: sum of the segments for BK_READ and BK_WRITE */
-	/*
-	 * What the driver passes to bk_complete() when nothing is left to do: len for reads and
-	 * writes, 0 for the rest. The core sets it to something else when stages follow.
-	 */
-	int64_t expect;
-	const struct iovec *iov; /* BK_READ, BK_WRITE: iovcnt segments, also when there is one */
-	int iovcnt;
-	uint8_t op;		/* enum bk_op */
-	bool special;		/* false: a plain request, see above; written by the core */
-	uint8_t flags;		/* BLKIO_REQ_* | BK_REQ_* */
-	uint8_t stage;		/* core only: the stages that follow */
-	struct iovec *iov_copy; /* core only: segments that are not the caller's */
-	/* -- second cache line -- */
-	struct iovec one; /* the segment of blkioq_read() and blkioq_write() */
-	const char *error_msg;
-	int ret;
-	uint32_t nr_zones; /* BK_ZONE_REPORT */
-	union {
-		struct blkio_zone *zones; /* BK_ZONE_REPORT: out */
-		uint64_t zeroes_left;	  /* core only: the write-zeroes fallback's, bytes */
-	};
-	uint32_t retries; /* core only */
-	uint32_t bounce;  /* core only: which bounce buffer it has */
-	uint64_t priv[2]; /* the driver's, from submit() to bk_complete() */
-};
-_Static_assert(sizeof(struct bk_req) == 128, "two cache lines");
-
-/* FIFO. An empty one has its tail at &head. */
-struct bk_req_list {
-	struct bk_req *head, **tail;
-};
-
-/* ---- Limits ------------------------------------------------------------------------------- */
-
-/*
- * What the device can do: filled in by connect(), read by properties and by request validation,
- * constant afterwards. 0 means unlimited for every max_*. Alignments are powers of two unless said.
- */
-struct bk_limits {
-	uint32_t ops; /* BK_OP_BIT()s the driver takes; the core refuses others with ENOTSUP */
-	int request_alignment, optimal_io_alignment, optimal_io_size;
-	int buf_alignment, optimal_buf_alignment;
-	/* submit() gets buffers that are not aligned, too, and judges itself: some of them work. */
-	bool takes_odd_buffers;
-	int max_segments, max_segment_len, max_transfer;
-	/* submit() gets what is beyond these, too, does the first of it, and says how much. */
-	bool takes_long_requests;
-	uint64_t max_write_zeroes_len;
-	uint64_t max_discard_len;
-	int discard_alignment, discard_alignment_offset; /* any number */
-	uint64_t end;	/* requests end at or before this offset; INT64_MAX: the device checks */
-	int max_queues; /* including poll queues */
-	uint64_t max_mem_regions;
-	uint64_t mem_region_alignment;
-	bool may_pin_mem_regions, needs_mem_regions, needs_mem_region_fd;
-	bool needs_huge_pages; /* not a property: what bk_memory_fd() gives */
-	bool flush_needed;     /* a volatile cache: writes need a flush to be durable */
-	bool can_grow;
-	bool supports_poll_queues;
-	bool supports_fua_natively; /* the property: what the device does */
-	/*
-	 * Contract, not property: submit() honours BLKIO_REQ_FUA on BK_WRITE (and BK_WRITE_ZEROES).
-	 * Where false, the core lets a flush follow the write.
-	 */
-	bool takes_fua_write, takes_fua_write_zeroes;
-	bool read_only;	    /* it cannot be written; connect() may also fail, with EROFS or such */
-	bool zero_fill_eof; /* a read that returns 0 means end of file: the rest reads as zeroes */
-};
-
-/* ---- Properties --------------------------------------------------------------------------- */
-
-enum bk_state { BK_CREATED, BK_CONNECTED, BK_STARTED };
-
-enum bk_type { BK_BOOL, BK_INT, BK_UINT64, BK_STR };
-
-union bk_val {
-	bool b;
-	int i;
-	uint64_t u;
-	const char *s; /* NULL is the empty string */
-};
-
-/* When a property can be read. */
-enum bk_readable {
-	BK_GET_ALWAYS,
-	BK_GET_CONNECTED,
-	BK_GET_LIMIT,	 /* from the state the driver names in limits_from */
-	BK_GET_TOPOLOGY, /* from the state the driver names in topology_from */
-};
-
-/* When a property can be written. */
-enum bk_writable { BK_SET_NEVER, BK_SET_CREATED, BK_SET_CONNECTED };
-
-/*
- * One property. Plain ones are a field (offset from struct blkio, so also of the driver's device):
- * bool, int, uint64_t or char * (malloc'ed). check() may refuse a new value; get() replaces the
- * field on reads. The tables end with a row without name; a driver's row hides a common one.
- */
-struct bk_prop {
-	const char *name;
-	const char *doc; /* one sentence with unit and meaning of special values, for the manual */
-	enum bk_type type;
-	enum bk_readable readable;
-	enum bk_writable writable;
-	size_t offset;
-	int (*get)(struct blkio *b, union bk_val *val);
-	int (*check)(struct blkio *b, const struct bk_prop *p, const union bk_val *val);
-};
+void bk_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
 
 /* ---- Memory regions ----------------------------------------------------------------------- */
 
@@ -196,6 +62,7 @@ struct bk_region {
 	uint64_t iova; /* set by map(), defaults to addr */
 	uint64_t id;   /* never reused: the same memory mapped again is another region */
 	uint32_t slot; /* small, unique among the mapped, reused after unmap */
+	bool guest;    /* a guest's memory: iova is given, and map() keeps it; not in snapshots */
 };
 
 /* A queue's memory of its last lookup. */
@@ -207,13 +74,26 @@ struct bk_region_hit {
 /* Copy up to max mapped regions to out; returns how many there are. */
 size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max);
 
+/* The guest's memory at [iova, iova + len), all in one region; NULL. On control paths only. */
+const struct bk_region *bk_region_of_guest(const struct blkio *b, uint64_t iova, uint64_t len);
+
 /* ---- Driver ------------------------------------------------------------------------------- */
 
-/* What else ends the sleep of enter(); most calls have none of it and pass NULL. */
+/* What else ends the sleep of enter(); most calls need none of it and pass NULL. */
 struct bk_wait {
 	const struct timespec *timeout; /* relative; NULL: no limit */
 	const sigset_t *sigmask;	/* NULL: leave the thread's mask alone */
-	bool interruptible;		/* return -EINTR when a signal came */
+	/*
+	 * A signal must end the sleep. All are blocked but for the time that sigmask is in effect:
+	 * return -EINTR whenever a handler ran in that time, also when some requests are finished.
+	 */
+	bool interruptible;
+};
+
+enum bk_drained {
+	BK_BUSY,
+	BK_QUIET, /* nothing of the queue can access memory any more */
+	BK_HELD,  /* the device will not release memory: waiting is useless */
 };
 
 struct bk_driver {
@@ -222,20 +102,31 @@ struct bk_driver {
 	const struct bk_prop *props;	/* NULL: only the common ones */
 	enum bk_state limits_from;	/* BK_GET_LIMIT properties are readable from here */
 	enum bk_state topology_from;	/* max-queues and max-mem-regions */
-	bool can_add_queues;
+	bool
+	    opens_files; /* and block devices, by "path"; the preferred driver first in the table */
+	/* Optional: does the kernel let this process use the driver? From any thread. */
+	bool (*is_permitted)(void);
+	bool can_add_queues; /* not where lim.needs_mem_regions: own is made for those of start() */
 
 	/*
-	 * Control. Called by one thread at a time; return 0 or bk_err(). After a failure the core
-	 * calls nothing to undo the call: leave things as they were.
+	 * Control. Called by one thread at a time; return 0 or bk_err(). Waits keep to
+	 * bk_deadline(). After a failure the core calls nothing to undo the call: give back what it
+	 * got hold of (descriptors, memory, mappings). Fields need no care where the core puts them
+	 * back: after connect() all of the device's struct, after start(), queue_init() and run()
+	 * all of lim.
 	 */
-	void (*init)(struct blkio *b);	 /* defaults that are not 0, in lim and own fields */
-	int (*connect)(struct blkio *b); /* open the device, fill in b->lim */
-	int (*start)(struct blkio *b);	 /* optional; before queue_init(), again if that fails */
-	void (*close)(struct blkio *b);	 /* any state; after the last queue_exit() */
+	void (*init)(struct blkio *b); /* defaults that are not 0, in lim and own fields */
+	/* Open the device, fill in b->lim. For a given fd that cannot write set b->read_only. */
+	int (*connect)(struct blkio *b);
+	int (*start)(struct blkio *b); /* optional; before queue_init(), again if that fails */
+	/* Any state; after the last queue_exit(). If b->stuck, memory stays as with that. */
+	void (*close)(struct blkio *b);
 	int (*capacity)(struct blkio *b, uint64_t *bytes);
 	/*
 	 * Optional. Other threads may be in hot functions. region->iova may be set. fd belongs to
-	 * the caller. The core has checked alignment, overlap, fd and count.
+	 * the caller. The core has checked alignment, overlap, fd and count. After unmap() the
+	 * device does not reach the region by our addresses; without unmap(), and if b->stuck, the
+	 * core keeps the memory that it allocated.
 	 */
 	int (*map)(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset);
 	void (*unmap)(struct blkio *b, const struct bk_region *region);
@@ -243,7 +134,20 @@ struct bk_driver {
 	int (*queue_init)(struct blkio *b, struct blkioq *q);
 	/* Optional: all queues of blkio_start() are there. Failing, queue_exit() follows. */
 	int (*run)(struct blkio *b);
-	/* Waits (bounded) for what is in flight, so that buffers can be freed. */
+	/*
+	 * The end of a queue: drain() until it is quiet or the time is over (core/end.c), then
+	 * queue_exit().
+	 *
+	 * drain: take in what has finished, with bk_complete(), and bk_cancel() what the device was
+	 *        not shown yet. Never sleeps; called again after a pause. From any thread, but
+	 *        nobody else uses the queue. cancel: the time is nearly over, give up requests that
+	 *        can be cancelled; with them those of other queues only if b->ending. Optional:
+	 *        drivers that complete within submit() need none.
+	 * queue_exit: release the queue. Waits for the device no longer than bk_deadline(). Unless
+	 *        q->quiet the device may still touch memory: what it reaches by our addresses stays
+	 *        (the core does not free the queue then); all else goes.
+	 */
+	enum bk_drained (*drain)(struct blkio *b, struct blkioq *q, bool cancel);
 	void (*queue_exit)(struct blkio *b, struct blkioq *q);
 
 	/*
@@ -256,7 +160,7 @@ struct bk_driver {
 	 * enter:  show the device all that was submitted; if wait_nr > 0, sleep until wait_nr
 	 *         requests (never more than are in flight) are finished, or for a shorter time;
 	 *         then bk_complete() every finished request, also after an error. w may be NULL.
-	 *         0, -ETIME, -EINTR or, when the queue is beyond use, another -errno.
+	 *         0, -ETIME, -EINTR or, when the queue can no longer be used, another -errno.
 	 */
 	void (*submit)(struct blkioq *q, struct bk_req *r);
 	int (*enter)(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
@@ -268,25 +172,56 @@ struct bk_driver {
 
 /* ---- Base structs ------------------------------------------------------------------------- */
 
+struct bk_control;	/* core/control.c */
 struct bk_mem;		/* core/mem.c */
 struct bk_region_table; /* core/region.c */
 
+/* Memory that is never freed, because a device may still access it: core/end.c. */
+struct bk_kept {
+	struct bk_kept *next;
+};
+
 struct blkio {
+	/* Never changes; blkio_cancel() may read it during connect(). */
+	struct bk_control *control;
 	const struct bk_driver *drv;
 	enum bk_state state;
 	struct bk_limits lim;
 	/* properties that every driver has */
 	bool read_only, auto_read_only;
+	int connect_timeout; /* milliseconds; see struct bk_deadline */
+	int poll_max_ns;     /* a property of drivers that spin before they sleep: BK_POLL_MAX_NS */
 	int num_queues, num_poll_queues;
+	int num_vrings; /* of the guest's; a property of drivers with vring ops: BK_NUM_VRINGS */
 	int bounce_buffers, bounce_buffer_size;
-	/* core only */
-	uint64_t region_seq; /* generation of the region table; odd while it changes */
-	struct bk_region_table *regions;
-	struct bk_mem *mem;
-	struct bk_queue_table {
-		struct blkioq **q;
-		int n;
-	} queues, poll_queues;
+	/*
+	 * Memory of the core's own, where lim.needs_mem_regions: own.len bytes, which start() finds
+	 * on a page boundary, zeroed, within what the device reaches until close(). It fills in
+	 * addr and iova. It does not count towards max_mem_regions.
+	 */
+	struct bk_region own;
+	bool ending; /* no queue takes requests any more */
+	bool stuck;  /* the end came before all queues were quiet */
+	/* What only the core's files touch, and the functions below. */
+	struct {
+		struct bk_kept kept;
+		char *zeroes; /* for requests to write from; once started */
+		void *zeroes_map;
+		size_t zeroes_len;
+		uint64_t region_seq; /* generation of the region table; odd while it changes */
+		struct bk_region_table *regions;
+		struct bk_mem *mem;
+		/* When the end is to be over; 0: nothing ends. */
+		int64_t end_by;
+		pthread_mutex_t gone_lock; /* of live, and of setting gone */
+		const char *gone;	   /* why the device is not what it was; NULL: it is */
+		const char *held;	   /* why own queues are on hold; NULL: they are not */
+		struct blkioq *live;	   /* all queues */
+		struct bk_queue_table {
+			struct blkioq **q;
+			int n;
+		} queues, poll_queues;
+	} core;
 };
 
 struct blkioq {
@@ -302,23 +237,97 @@ struct blkioq {
 	/* -- second cache line: what completing one needs, too -- */
 	struct bk_req_list backlog, done;
 	struct blkio_completion *out, *out_end; /* of the running do_io: completions go here */
-	unsigned outstanding;			/* queued and not yet returned to the caller */
-	unsigned nr_done;			/* of those, on the done list */
-	unsigned nr_dropped; /* requests that found no memory; reported by the next do_io */
-
+	unsigned nr_done;			/* requests on the done list */
 	bool is_poll;
 	bool notify_on;
-	bool full; /* core only: what submit() just said */
+	/* What only the core's files touch; the first two are in the second cache line. */
+	struct {
+		unsigned outstanding;	  /* requests queued and not yet returned to the caller */
+		unsigned nr_dropped;	  /* that found no memory; reported by the next do_io */
+		bool full;		  /* what submit() just said */
+		struct bk_bounce *bounce; /* core/bounce.c; NULL: without */
+		void (*device_submit)(struct blkioq *q, struct bk_req *r);
+		struct blkioq *next_live; /* core/gone.c */
+		/* what submit is again after a hold */
+		void (*held_submit)(struct blkioq *q, struct bk_req *r);
+		struct bk_chunk *chunks;
+		struct bk_kept kept;
+	} core;
 	/* -- the rest -- */
 	const struct bk_driver *drv;
 	struct blkio *b;
-	struct bk_bounce *bounce; /* core/bounce.c; NULL: not needed so far */
-	void (*device_submit)(struct blkioq *q, struct bk_req *r);
 	int index;
 	int completion_fd;
+	bool quiet;   /* BK_QUIET was what drain() said */
+	bool leaving; /* it is to be removed: drain() may lose completions */
 	struct bk_region_hit hit;
-	struct bk_chunk *chunks;
 };
+
+/* ---- Waiting on control paths ------------------------------------------------------------- */
+
+/*
+ * A control call has one deadline for all that it waits for, and blkio_cancel() ends it. So nothing
+ * on a control path sleeps but with bk_wait_events() and the deadline that bk_deadline() gives.
+ *
+ * The call's deadline is b->connect_timeout after its beginning. Where that is a property of the
+ * driver (BK_CONNECT_TIMEOUT), init() sets the default; 0: no limit.
+ */
+struct bk_deadline {
+	int64_t at;    /* now_ns(); INT64_MAX: none */
+	int cancel_fd; /* readable once the call is to end; -1: it cannot be cancelled */
+	int ms;	       /* connect-timeout, for messages */
+};
+
+/*
+ * The deadline of the control call that this thread is in; in other threads, such as a watcher, of
+ * a wait that begins now. While queues end, it is that of the end.
+ */
+struct bk_deadline bk_deadline(const struct blkio *b);
+
+/*
+ * Sleep until fd has one of the events; fd -1: just sleep. 0, -ETIMEDOUT, -ECANCELED or another
+ * -errno; signals do not matter. Sets no message: bk_wait_err() does.
+ */
+int bk_wait_events(int fd, short events, const struct bk_deadline *d);
+
+/* Pauses that grow, between attempts of something that takes a while. */
+struct bk_pauses {
+	struct bk_deadline deadline;
+	long next_ns, max_ns;
+};
+
+/* Sleep for the next one; -ETIMEDOUT or -ECANCELED when that was all. */
+int bk_pause(struct bk_pauses *p);
+
+/* Say which step waited for what, such as "GET_FEATURES", "answer"; returns err, a -errno. */
+int bk_wait_err(const struct bk_deadline *d, int err, const char *step, const char *awaited);
+
+/* pthread_create() of a thread with all signals blocked; an errno value. */
+int bk_thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
+
+/* A driver's row for the property. */
+#define BK_CONNECT_TIMEOUT                                                                         \
+	{                                                                                          \
+		"connect-timeout",                                                                 \
+		    "How long blkio_connect(), and each later control call, may wait in all for "  \
+		    "the other "                                                                   \
+		    "side, in milliseconds; 0 if without limit. The call then fails with "         \
+		    "ETIMEDOUT. Requests in flight when a queue ends have 5 seconds of their "     \
+		    "own.",                                                                        \
+		    BK_INT, BK_GET_ALWAYS, BK_SET_CREATED,                                         \
+		    offsetof(struct blkio, connect_timeout), .max = INT_MAX                        \
+	}
+
+#define BK_POLL_MAX_NS                                                                             \
+	{                                                                                          \
+		"poll-max-ns",                                                                     \
+		    "How long blkioq_do_io() may look for completions before it sleeps, in "       \
+		    "nanoseconds; 0: it sleeps at once. It learns from earlier waits how long is " \
+		    "worth it, and sleeps at once where the device takes longer. Saves the time "  \
+		    "that waking up takes, at the price of CPU time. Poll queues never sleep.",    \
+		    BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, offsetof(struct blkio, poll_max_ns),  \
+		    .max = 10000000                                                                \
+	}
 
 /* ---- Memory look-up, for drivers ---------------------------------------------------------- */
 
@@ -333,7 +342,7 @@ static inline bool bk_region_holds(const struct bk_region *r, uintptr_t addr, si
 static inline uint64_t bk_region_generation(const struct blkio *b)
 {
 	/* Acquire: what is read of the table is no older than this. */
-	return __atomic_load_n(&b->region_seq, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&b->core.region_seq, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -357,9 +366,33 @@ int bk_memory_fd(const struct blkio *b, size_t *len);
 /* What to say when mapping it into our own address space failed. */
 int bk_memory_err(const struct blkio *b, size_t len);
 
+/*
+ * Copy to and from memory that the caller gave, which may not be accessible: 0, or -EFAULT without
+ * having copied anything. Needs a system call for each page.
+ */
+int bk_copy_to_caller(void *theirs, const void *ours, size_t len);
+int bk_copy_from_caller(void *ours, const void *theirs, size_t len);
+int bk_zero_caller(void *theirs, size_t len);
+/* Can it be accessed, as far as is known? */
+bool bk_caller_has(const void *theirs, size_t len, bool writable);
+
 /* ---- Completion, for drivers -------------------------------------------------------------- */
 
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res);
+
+static inline void bk_list_init(struct bk_req_list *l)
+{
+	l->head = NULL;
+	l->tail = &l->head;
+}
+
+/* What is before r is no longer on the list; NULL: all of it. */
+static inline void bk_list_set_head(struct bk_req_list *l, struct bk_req *r)
+{
+	l->head = r;
+	if (!r)
+		l->tail = &l->head;
+}
 
 static inline void bk_list_push(struct bk_req_list *l, struct bk_req *r)
 {
@@ -378,13 +411,14 @@ static inline void bk_done(struct blkioq *q, struct bk_req *r)
  * bk_complete() for a request that did what it should, which calls nothing; false, and nothing has
  * happened, for another. A plain one goes straight to the caller who waits.
  */
-static inline bool bk_complete_fast(struct blkioq *q, struct bk_req *r, int64_t res)
+static force_inline bool bk_complete_fast(struct blkioq *q, struct bk_req *r, int64_t res)
 {
 	struct blkio_completion *c = q->out;
 
 	if (unlikely(res != r->expect))
 		return false;
 	if (unlikely(r->special || c == q->out_end)) {
+		bk_trace(complete, q, r, 0);
 		bk_done(q, r);
 		return true;
 	}
@@ -392,12 +426,14 @@ static inline bool bk_complete_fast(struct blkioq *q, struct bk_req *r, int64_t 
 	q->out = c + 1;
 	r->next = q->free;
 	q->free = r;
+	bk_trace(complete, q, r, 0);
 	return true;
 }
 
 /*
  * The device finished r. res: bytes transferred for reads and writes, else 0 (BK_ZONE_REPORT: the
- * number of zones); or a negative errno value. r is no longer the driver's.
+ * number of zones); or a negative errno value. r is no longer the
+ * driver's.
  */
 static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)
 {
@@ -412,11 +448,44 @@ static inline void bk_fail(struct blkioq *q, struct bk_req *r, int errnum, const
 	bk_complete_slow(q, r, -errnum);
 }
 
-/* Give r back to be submitted again, before anything else that waits: the driver knows a way. */
+/*
+ * The device has changed since connect(), for example its block size. From now on every request
+ * that is submitted fails with ENODEV and msg, static text; so do capacity and new queues. The
+ * first message stays. From any thread, and from hot functions.
+ */
+void bk_set_gone(struct blkio *b, const char *msg);
+
+/* That message, or NULL. */
+static inline const char *bk_gone(const struct blkio *b)
+{
+	return __atomic_load_n(&b->core.gone, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Requests that are submitted from now on fail with EBUSY and msg, static text; those that were are
+ * the driver's to finish. Until bk_unhold().
+ */
+void bk_hold(struct blkio *b, const char *msg);
+void bk_unhold(struct blkio *b);
+
+/*
+ * For submit(), where lim.takes_long_requests: the part of r to begin with, within max_transfer and
+ * max_segments. Only where it is one segment may that go on behind the part. bk_complete() is to be
+ * told p->len. 0 or -errno; calling it again is harmless.
+ */
+int bk_first_piece(struct blkioq *q, struct bk_req *r, struct bk_piece *p);
+
+/* Submit r again, ahead of all requests that wait: the driver has another way to do it. */
 void bk_retry(struct blkioq *q, struct bk_req *r);
 
 /* The same for an error that may pass; after some tries it completes r. */
 void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error);
+
+/* bk_retry(), up to max times, if r may be the cause of the error; then false: fail it. */
+bool bk_retry_again(struct blkioq *q, struct bk_req *r, unsigned max);
+
+/* For drain(): the device was never shown r, and will not be. */
+void bk_cancel(struct blkioq *q, struct bk_req *r);
 
 /* submit() has no room for r. */
 void bk_full(struct blkioq *q, struct bk_req *r);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Memory regions: map and unmap, allocation, and what the library itself needs, such as the zero
- * buffer of the write-zeroes fallback. The lock is there for the latter: a queue makes it while
- * another thread may be mapping.
+ * Memory regions: map and unmap, allocation. No lock is held while the driver maps or unmaps, which
+ * may take long. Threads that map at the same time, which they should not, take turns.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,7 +13,6 @@
 #include "core.h"
 
 #define HUGE_PAGE_SIZE (2ULL << 20)
-#define ZEROES_SIZE    (64U << 10)
 
 struct allocation {
 	void *addr;
@@ -24,11 +22,28 @@ struct allocation {
 
 struct bk_mem {
 	pthread_mutex_t lock; /* of everything here and of writing the region table */
+	pthread_cond_t idle;  /* nobody maps */
+	bool busy;	      /* a thread maps or unmaps; it may release the lock meanwhile */
 	uint64_t last_id;
-	struct blkio_mem_region zeroes;
 	struct allocation *allocs;
 	size_t nr_allocs;
 };
+
+/* With the lock held from take_turn() to end_turn(), but for the time that the driver takes. */
+static void take_turn(struct bk_mem *m)
+{
+	pthread_mutex_lock(&m->lock);
+	while (m->busy)
+		pthread_cond_wait(&m->idle, &m->lock);
+	m->busy = true;
+}
+
+static void end_turn(struct bk_mem *m)
+{
+	m->busy = false;
+	pthread_cond_signal(&m->idle);
+	pthread_mutex_unlock(&m->lock);
+}
 
 /* ---- Map and unmap ------------------------------------------------------------------------ */
 
@@ -46,7 +61,7 @@ static int check_region(const struct blkio *b, const struct blkio_mem_region *re
 			      region->addr, region->len, (unsigned long long)align);
 	/* Where mapping is a formality, fio's own engine maps NULL for jobs that only trim. */
 	if ((!addr && b->lim.needs_mem_regions) || region->len > UINTPTR_MAX - addr)
-		return bk_err(EINVAL, "memory region %p, %zu bytes, is no address range",
+		return bk_err(EINVAL, "memory region %p, %zu bytes, is not a valid address range",
 			      region->addr, region->len);
 	if (b->lim.needs_mem_region_fd && (region->fd < 0 || region->fd_offset < 0))
 		return bk_err(EINVAL,
@@ -67,81 +82,134 @@ static int check_room(const struct blkio *b, const struct blkio_mem_region *regi
 	else if (near.above && near.above->addr - addr < region->len)
 		overlap = near.above;
 	if (overlap)
-		return bk_err(EINVAL,
-			      "memory region %p, %zu bytes, overlaps one that is mapped: "
-			      "%p, %llu bytes",
-			      region->addr, region->len, (void *)overlap->addr,
-			      (unsigned long long)overlap->len);
-	if (bk_region_count(b) >= b->lim.max_mem_regions)
+		return bk_err(
+		    EINVAL, "memory region %p, %zu bytes, overlaps a mapped region: %p, %llu bytes",
+		    region->addr, region->len, (void *)overlap->addr,
+		    (unsigned long long)overlap->len);
+	if (bk_region_count(b) - !!b->own.len >= b->lim.max_mem_regions)
 		return bk_err(ENOSPC, "cannot map another memory region: max-mem-regions is %llu",
 			      (unsigned long long)b->lim.max_mem_regions);
 	return 0;
 }
 
+static int check_guest(const struct blkio *b, const struct bk_region *r)
+{
+	uint64_t align = b->lim.mem_region_alignment;
+	const struct bk_region *other;
+
+	if (!b->num_vrings)
+		return 0;
+	if (r->guest && (r->iova % align || r->len > UINT64_MAX - r->iova))
+		return bk_err(EINVAL,
+			      "guest address %#llx of a memory region of %llu bytes is not a valid "
+			      "range, or not a multiple of mem-region-alignment (%llu)",
+			      (unsigned long long)r->iova, (unsigned long long)r->len,
+			      (unsigned long long)align);
+	other = bk_region_at_iova(b, r->iova, r->len);
+	if (other)
+		return bk_err(EINVAL,
+			      "the device would know memory region %p, %llu bytes, by addresses "
+			      "(from %#llx) of the region at %p, %llu bytes",
+			      (void *)r->addr, (unsigned long long)r->len,
+			      (unsigned long long)r->iova, (void *)other->addr,
+			      (unsigned long long)other->len);
+	return 0;
+}
+
 static int map_region(struct blkio *b, const struct blkio_mem_region *region)
 {
+	bool guest = false;
 	struct bk_region r = {
 		.addr = (uintptr_t)region->addr,
 		.len = region->len,
-		.iova = (uintptr_t)region->addr,
-		.id = ++b->mem->last_id,
+		.iova = guest ? region->iova : (uintptr_t)region->addr,
+		.id = ++b->core.mem->last_id,
+		.guest = guest,
 	};
 	int ret = check_region(b, region);
 
 	if (!ret)
 		ret = check_room(b, region);
 	if (!ret)
+		ret = check_guest(b, &r);
+	if (!ret)
 		ret = bk_region_reserve(b, &r.slot);
 	if (ret < 0)
 		return ret;
 	if (b->drv->map) {
+		pthread_mutex_unlock(&b->core.mem->lock);
 		ret = b->drv->map(b, &r, region->fd, region->fd_offset);
+		pthread_mutex_lock(&b->core.mem->lock);
 		if (ret < 0) {
 			bk_region_release(b, r.slot);
 			return ret;
 		}
 	}
 	bk_region_insert(b, &r);
+	bk_debug("instance %p: mapped %llu bytes at %p, IOVA %#llx", (void *)b,
+		 (unsigned long long)r.len, (void *)r.addr, (unsigned long long)r.iova);
 	return 0;
+}
+
+static int map_call(struct blkio *b, const union bk_call_args *args)
+{
+	int ret;
+
+	if (b->state != BK_STARTED)
+		return bk_err(b->state == BK_CREATED ? ENODEV : EBUSY,
+			      "cannot map a memory region: the instance is not started");
+	take_turn(b->core.mem);
+	ret = map_region(b, &args->region);
+	end_turn(b->core.mem);
+	return ret;
 }
 
 int blkio_map_mem_region(struct blkio *b, const struct blkio_mem_region *region)
 {
-	int ret;
+	union bk_call_args args;
 
 	if (!b || !region)
 		return bk_err(EINVAL, "%s must not be NULL", b ? "region" : "b");
-	if (b->state != BK_STARTED)
-		return bk_err(b->state == BK_CREATED ? ENODEV : EBUSY,
-			      "cannot map a memory region: the instance is not started");
-	pthread_mutex_lock(&b->mem->lock);
-	ret = map_region(b, region);
-	pthread_mutex_unlock(&b->mem->lock);
-	return ret;
+	args.region = *region;
+	return bk_control_call(b, map_call, &args);
 }
 
 static void erase(struct blkio *b, struct bk_region r)
 {
+	bk_debug("instance %p: unmap %llu bytes at %p", (void *)b, (unsigned long long)r.len,
+		 (void *)r.addr);
 	bk_region_erase(b, &r);
-	if (b->drv->unmap)
-		b->drv->unmap(b, &r);
+	if (!b->drv->unmap)
+		return;
+	pthread_mutex_unlock(&b->core.mem->lock);
+	b->drv->unmap(b, &r);
+	pthread_mutex_lock(&b->core.mem->lock);
 }
 
-static void unmap_region(struct blkio *b, const struct blkio_mem_region *region)
+static int unmap_region(struct blkio *b, const struct blkio_mem_region *region)
 {
 	const struct bk_region *r = bk_region_neighbours(b, (uintptr_t)region->addr).below;
 
-	if (r && r->addr == (uintptr_t)region->addr && r->len == region->len)
-		erase(b, *r);
+	if (!r || r->addr != (uintptr_t)region->addr || r->len != region->len || r->id == b->own.id)
+		return 0;
+	erase(b, *r);
+	return 0;
+}
+
+static int unmap_call(struct blkio *b, const union bk_call_args *args)
+{
+	int ret;
+
+	take_turn(b->core.mem);
+	ret = unmap_region(b, &args->region);
+	end_turn(b->core.mem);
+	return ret;
 }
 
 void blkio_unmap_mem_region(struct blkio *b, const struct blkio_mem_region *region)
 {
-	if (!b || !region)
-		return;
-	pthread_mutex_lock(&b->mem->lock);
-	unmap_region(b, region);
-	pthread_mutex_unlock(&b->mem->lock);
+	if (b && region)
+		bk_control_call_after(b, unmap_call, &(union bk_call_args){ .region = *region });
 }
 
 /* ---- Allocation --------------------------------------------------------------------------- */
@@ -173,7 +241,7 @@ int bk_memory_err(const struct blkio *b, size_t len)
 
 	return bk_err(err, "cannot allocate %zu bytes of memory: %s%s", len, strerror(err),
 		      b->lim.needs_huge_pages
-			  ? "; huge pages are needed: see /proc/sys/vm/nr_hugepages"
+			  ? "; this needs huge pages: see /proc/sys/vm/nr_hugepages"
 			  : "");
 }
 
@@ -233,14 +301,14 @@ static int alloc_region(struct blkio *b, struct blkio_mem_region *region, size_t
 	if (len > INT64_MAX - 2 * HUGE_PAGE_SIZE)
 		return bk_err(ENOMEM, "cannot allocate a memory region of %zu bytes", len);
 
-	allocs = reallocarray(b->mem->allocs, b->mem->nr_allocs + 1, sizeof(*allocs));
+	allocs = reallocarray(b->core.mem->allocs, b->core.mem->nr_allocs + 1, sizeof(*allocs));
 	if (!allocs)
 		return bk_err(ENOMEM, "out of memory");
-	b->mem->allocs = allocs;
+	b->core.mem->allocs = allocs;
 	ret = alloc_pages(b, &a);
 	if (ret < 0)
 		return ret;
-	allocs[b->mem->nr_allocs++] = a;
+	allocs[b->core.mem->nr_allocs++] = a;
 
 	*region = (struct blkio_mem_region){ .addr = a.addr, .len = len, .fd = a.fd };
 	return 0;
@@ -252,11 +320,13 @@ int blkio_alloc_mem_region(struct blkio *b, struct blkio_mem_region *region, siz
 
 	if (!b || !region)
 		return bk_err(EINVAL, "%s must not be NULL", b ? "region" : "b");
+	if (bk_control_check(b) < 0)
+		return -EBUSY;
 	if (b->state == BK_CREATED)
 		return bk_err(ENODEV, "cannot allocate a memory region before blkio_connect()");
-	pthread_mutex_lock(&b->mem->lock);
+	pthread_mutex_lock(&b->core.mem->lock);
 	ret = alloc_region(b, region, len);
-	pthread_mutex_unlock(&b->mem->lock);
+	pthread_mutex_unlock(&b->core.mem->lock);
 	return ret;
 }
 
@@ -266,78 +336,38 @@ static void free_allocation(struct allocation *a)
 	close(a->fd);
 }
 
-static void free_region(struct blkio *b, const struct blkio_mem_region *region)
+static int free_region(struct blkio *b, const struct blkio_mem_region *region)
 {
-	struct bk_mem *m = b->mem;
+	struct bk_mem *m = b->core.mem;
+	int ret;
 
 	for (size_t i = 0; i < m->nr_allocs; i++) {
 		if (m->allocs[i].addr != region->addr || m->allocs[i].len != region->len)
 			continue;
-		unmap_region(b, region);
+		ret = unmap_region(b, region);
+		if (ret < 0)
+			return ret;
 		free_allocation(&m->allocs[i]);
 		m->allocs[i] = m->allocs[--m->nr_allocs];
-		return;
+		break;
 	}
+	return 0;
+}
+
+static int free_call(struct blkio *b, const union bk_call_args *args)
+{
+	int ret;
+
+	take_turn(b->core.mem);
+	ret = free_region(b, &args->region);
+	end_turn(b->core.mem);
+	return ret;
 }
 
 void blkio_free_mem_region(struct blkio *b, const struct blkio_mem_region *region)
 {
-	if (!b || !region)
-		return;
-	pthread_mutex_lock(&b->mem->lock);
-	free_region(b, region);
-	pthread_mutex_unlock(&b->mem->lock);
-}
-
-/* ---- The library's own -------------------------------------------------------------------- */
-
-static int alloc_usable(struct blkio *b, struct blkio_mem_region *region, uint64_t len)
-{
-	int ret = alloc_region(b, region, len);
-
-	if (!ret && b->lim.needs_mem_regions) {
-		ret = map_region(b, region);
-		if (ret < 0)
-			free_region(b, region);
-	}
-	return ret;
-}
-
-int bk_mem_get(struct blkio *b, struct blkio_mem_region *region, uint64_t len)
-{
-	int ret;
-
-	pthread_mutex_lock(&b->mem->lock);
-	ret = alloc_usable(b, region, len);
-	pthread_mutex_unlock(&b->mem->lock);
-	return ret;
-}
-
-/* ---- Zero buffer -------------------------------------------------------------------------- */
-
-static int make_zeroes(struct blkio *b)
-{
-	uint64_t align = max_u64(b->lim.mem_region_alignment, b->lim.request_alignment);
-	struct blkio_mem_region region;
-	int ret = alloc_usable(b, &region, round_up(ZEROES_SIZE, align));
-
-	if (!ret)
-		b->mem->zeroes = region;
-	return ret;
-}
-
-int bk_mem_zeroes(struct blkio *b, void **buf, size_t *len)
-{
-	struct bk_mem *m = b->mem;
-	int ret = 0;
-
-	pthread_mutex_lock(&m->lock);
-	if (!m->zeroes.addr)
-		ret = make_zeroes(b);
-	*buf = m->zeroes.addr;
-	*len = m->zeroes.len;
-	pthread_mutex_unlock(&m->lock);
-	return ret;
+	if (b && region)
+		bk_control_call_after(b, free_call, &(union bk_call_args){ .region = *region });
 }
 
 /* ---- Lifecycle ---------------------------------------------------------------------------- */
@@ -346,30 +376,37 @@ int bk_mem_init(struct blkio *b)
 {
 	int ret;
 
-	b->mem = calloc(1, sizeof(*b->mem));
-	if (!b->mem)
+	b->core.mem = calloc(1, sizeof(*b->core.mem));
+	if (!b->core.mem)
 		return bk_err(ENOMEM, "out of memory");
 	ret = bk_regions_init(b);
 	if (ret < 0) {
-		free(b->mem);
+		free(b->core.mem);
 		return ret;
 	}
-	pthread_mutex_init(&b->mem->lock, NULL);
+	pthread_mutex_init(&b->core.mem->lock, NULL);
+	pthread_cond_init(&b->core.mem->idle, NULL);
 	return 0;
 }
 
 void bk_mem_exit(struct blkio *b)
 {
-	struct bk_mem *m = b->mem;
+	struct bk_mem *m = b->core.mem;
 	const struct bk_region *last;
 
+	take_turn(m);
 	while ((last = bk_region_neighbours(b, UINTPTR_MAX).below))
 		erase(b, *last);
+	end_turn(m);
+	bk_regions_exit(b);
+	/* Without unmap(), what is in flight reaches memory by our addresses. */
+	if (b->stuck && !b->drv->unmap)
+		return;
 	for (size_t i = 0; i < m->nr_allocs; i++)
 		free_allocation(&m->allocs[i]);
-	bk_regions_exit(b);
 	free(m->allocs);
+	pthread_cond_destroy(&m->idle);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
-	b->mem = NULL;
+	b->core.mem = NULL;
 }

@@ -32,6 +32,8 @@ static int find_prop(struct blkio *b, const char *name, const void *value,
 			      !b      ? "b"
 			      : !name ? "property name"
 				      : "property value");
+	if (bk_control_check(b) < 0)
+		return -EBUSY;
 	p = table_find(b->drv->props, name);
 	if (!p)
 		p = table_find(bk_common_props, name);
@@ -128,15 +130,35 @@ static int check_writable(const struct blkio *b, const struct bk_prop *p)
 	return 0;
 }
 
+static int check_range(const struct bk_prop *p, int val)
+{
+	if ((!p->min && !p->max) || (val >= p->min && val <= p->max))
+		return 0;
+	if (p->max != INT_MAX)
+		return bk_err(EINVAL, "property \"%s\" must be from %d to %d, got %d", p->name,
+			      p->min, p->max, val);
+	return bk_err(EINVAL, "property \"%s\" must be at least %d, got %d", p->name, p->min, val);
+}
+
 static int set(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
 {
 	int ret = check_writable(b, p);
 
+	if (!ret && p->type == BK_INT)
+		ret = check_range(p, val->i);
 	if (!ret && p->check)
 		ret = p->check(b, p, val);
 	if (ret < 0)
 		return ret;
 
+	/* A string may be a secret. */
+	if (p->type == BK_STR)
+		bk_debug("instance %p: set %s", (void *)b, p->name);
+	else
+		bk_debug("instance %p: set %s to %llu", (void *)b, p->name,
+			 p->type == BK_BOOL  ? (unsigned long long)val->b
+			 : p->type == BK_INT ? (unsigned long long)val->i
+					     : (unsigned long long)val->u);
 	switch (p->type) {
 	case BK_BOOL:
 		*(bool *)field(b, p) = val->b;
@@ -156,7 +178,7 @@ static int set(struct blkio *b, const struct bk_prop *p, const union bk_val *val
 static void free_strings(struct blkio *b, const struct bk_prop *p)
 {
 	for (; p && p->name; p++) {
-		if (p->type == BK_STR && !p->get)
+		if (p->type == BK_STR && (!p->get || p->writable != BK_SET_NEVER))
 			free(*(char **)field(b, p));
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Queues: their request memory, the backlog, the done list. Request memory is never returned before
- * the queue ends, so the hot path allocates nothing once warm.
+ * Queues: how they begin and end, and the memory of their requests. It is never returned before the
+ * queue ends, so the hot path allocates nothing once warm.
  */
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -21,23 +21,9 @@ struct bk_chunk {
 	struct bk_req r[] __attribute__((aligned(CACHE_LINE)));
 };
 
-static cold_path void reset_req(struct bk_req *r)
-{
-	free(r->iov_copy);
-	r->iov_copy = NULL;
-	r->iov = &r->one;
-	r->iovcnt = 1;
-	r->flags = 0;
-	r->stage = 0;
-	r->error_msg = NULL;
-	r->ret = 0;
-	r->retries = 0;
-	r->special = false;
-}
-
 cold_path bool bk_add_requests(struct blkioq *q)
 {
-	unsigned n = q->chunks ? min_u64(2 * q->chunks->n, CHUNK_MAX) : CHUNK_MIN;
+	unsigned n = q->core.chunks ? min_u64(2 * q->core.chunks->n, CHUNK_MAX) : CHUNK_MIN;
 	size_t size = sizeof(struct bk_chunk) + n * sizeof(struct bk_req);
 	struct bk_chunk *c = aligned_alloc(CACHE_LINE, size);
 
@@ -45,130 +31,14 @@ cold_path bool bk_add_requests(struct blkioq *q)
 		return false;
 	memset(c, 0, size);
 	c->n = n;
-	c->next = q->chunks;
-	q->chunks = c;
+	c->next = q->core.chunks;
+	q->core.chunks = c;
 	for (unsigned i = n; i-- > 0;) {
-		reset_req(&c->r[i]);
+		bk_req_reset(&c->r[i]);
 		c->r[i].next = q->free;
 		q->free = &c->r[i];
 	}
 	return true;
-}
-
-/* ---- Backlog and done list ---------------------------------------------------------------- */
-
-static void list_init(struct bk_req_list *l)
-{
-	l->head = NULL;
-	l->tail = &l->head;
-}
-
-static inline void list_set_head(struct bk_req_list *l, struct bk_req *r)
-{
-	l->head = r;
-	if (!r)
-		l->tail = &l->head;
-}
-
-void bk_retry(struct blkioq *q, struct bk_req *r)
-{
-	r->next = q->backlog.head;
-	if (!r->next)
-		q->backlog.tail = &r->next;
-	q->backlog.head = r;
-}
-
-void bk_full(struct blkioq *q, struct bk_req *r)
-{
-	q->full = true;
-	bk_retry(q, r);
-}
-
-unsigned bk_feed(struct blkioq *q)
-{
-	unsigned fed = 0;
-	struct bk_req *r;
-
-	q->full = false;
-	while ((r = q->backlog.head)) {
-		/* Off the list first: submit() may put it back, also for its next stage. */
-		list_set_head(&q->backlog, r->next);
-		q->submit(q, r);
-		if (q->full)
-			break;
-		fed++;
-	}
-	return fed;
-}
-
-void bk_finish(struct blkioq *q, struct bk_req *r, int ret)
-{
-	r->ret = ret;
-	bk_done(q, r);
-}
-
-/* Takes the requests up to last off the done list; they are free again. */
-static inline int collected(struct blkioq *q, struct bk_req *last, int n)
-{
-	struct bk_req *first = q->done.head;
-
-	list_set_head(&q->done, last->next);
-	last->next = q->free;
-	q->free = first;
-	q->nr_done -= n;
-	q->outstanding -= n;
-	return n;
-}
-
-/* bk_collect(), once a request is among them that has more to say than that it succeeded. */
-static cold_path int collect_special(struct blkioq *q, struct blkio_completion *out, int max, int n,
-				     struct bk_req *r)
-{
-	struct bk_req *last;
-
-	do {
-		out[n++] = (struct blkio_completion){
-			.user_data = r->user_data,
-			.error_msg = r->error_msg,
-			.ret = r->ret,
-		};
-		if (r->special)
-			reset_req(r);
-		last = r;
-		r = r->next;
-	} while (r && n < max);
-	return collected(q, last, n);
-}
-
-int bk_collect(struct blkioq *q, struct blkio_completion *out, int max)
-{
-	struct bk_req *r = q->done.head, *last;
-	int n = 0;
-
-	if (!r || !max)
-		return 0;
-	do {
-		if (unlikely(r->special))
-			return collect_special(q, out, max, n, r);
-		out[n++] = (struct blkio_completion){ .user_data = r->user_data };
-		last = r;
-		r = r->next;
-	} while (r && n < max);
-	return collected(q, last, n);
-}
-
-cold_path void bk_undeliver(struct blkioq *q, unsigned n)
-{
-	while (n-- > 0) {
-		struct bk_req *r = q->free;
-
-		q->free = r->next;
-		r->next = q->done.head;
-		if (!r->next)
-			q->done.tail = &r->next;
-		q->done.head = r;
-		q->nr_done++;
-	}
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
@@ -185,7 +55,7 @@ static void set_limits(struct blkioq *q)
 	q->end = l->end;
 	q->request_mask = l->request_alignment - 1;
 	q->buf_mask = l->takes_odd_buffers ? 0 : l->buf_alignment - 1;
-	q->max_read = max;
+	q->max_read = l->write_only ? 0 : max;
 	q->max_write = q->b->read_only ? 0 : max;
 }
 
@@ -193,7 +63,7 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 {
 	size_t size = round_up(b->drv->queue_size, CACHE_LINE);
 	struct blkioq *q = aligned_alloc(CACHE_LINE, size);
-	int ret = -ENOMEM;
+	int ret;
 
 	if (!q)
 		return bk_err(ENOMEM, "out of memory");
@@ -205,10 +75,13 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 	q->index = index;
 	q->is_poll = poll;
 	q->completion_fd = -1;
-	list_init(&q->backlog);
-	list_init(&q->done);
+	bk_list_init(&q->backlog);
+	bk_list_init(&q->done);
 	set_limits(q);
 
+	ret = bk_check_gone(b);
+	if (ret < 0)
+		goto free_queue;
 	if (!bk_add_requests(q)) {
 		ret = bk_err(ENOMEM, "out of memory");
 		goto free_queue;
@@ -223,20 +96,26 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 			goto free_chunk;
 		}
 	}
+	ret = bk_bounce_init(q, bk_own_bounce(q));
+	if (ret < 0)
+		goto close_fd;
 	if (b->drv->queue_init) {
 		ret = b->drv->queue_init(b, q);
 		if (ret < 0)
-			goto close_fd;
+			goto free_bounce;
 	}
-	bk_bounce_init(q);
+	bk_bounce_attach(q);
+	bk_gone_add_queue(q);
 	*qp = q;
 	return 0;
 
+free_bounce:
+	bk_bounce_exit(q);
 close_fd:
 	if (q->completion_fd >= 0)
 		close(q->completion_fd);
 free_chunk:
-	free(q->chunks);
+	free(q->core.chunks);
 free_queue:
 	free(q);
 	return ret;
@@ -244,15 +123,20 @@ free_queue:
 
 void bk_queue_free(struct blkioq *q)
 {
+	bk_gone_remove_queue(q);
 	if (q->drv->queue_exit)
 		q->drv->queue_exit(q->b, q);
-	bk_bounce_exit(q);
 	if (q->completion_fd >= 0)
 		close(q->completion_fd);
-	while (q->chunks) {
-		struct bk_chunk *c = q->chunks;
+	if (!q->quiet) {
+		bk_keep(&q->core.kept); /* with all requests, whose parts the device may read */
+		return;
+	}
+	bk_bounce_exit(q);
+	while (q->core.chunks) {
+		struct bk_chunk *c = q->core.chunks;
 
-		q->chunks = c->next;
+		q->core.chunks = c->next;
 		for (unsigned i = 0; i < c->n; i++)
 			free(c->r[i].iov_copy);
 		free(c);

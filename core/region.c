@@ -47,18 +47,18 @@ static uint64_t read_begin(const struct blkio *b)
 
 static bool read_retry(const struct blkio *b, uint64_t seq)
 {
-	return __atomic_load_n(&b->region_seq, __ATOMIC_RELAXED) != seq;
+	return __atomic_load_n(&b->core.region_seq, __ATOMIC_RELAXED) != seq;
 }
 
-static struct bk_region read_region(const struct bk_region *r)
+/* Of a guest's address only control calls want to know, which read the table itself. */
+static void read_region(struct bk_region *dst, const struct bk_region *src)
 {
-	return (struct bk_region){
-		.addr = READ_FIELD(r->addr),
-		.len = READ_FIELD(r->len),
-		.iova = READ_FIELD(r->iova),
-		.id = READ_FIELD(r->id),
-		.slot = READ_FIELD(r->slot),
-	};
+	dst->addr = READ_FIELD(src->addr);
+	dst->len = READ_FIELD(src->len);
+	dst->iova = READ_FIELD(src->iova);
+	dst->id = READ_FIELD(src->id);
+	dst->slot = READ_FIELD(src->slot);
+	dst->guest = false;
 }
 
 static void write_region(struct bk_region *dst, const struct bk_region *src)
@@ -68,50 +68,50 @@ static void write_region(struct bk_region *dst, const struct bk_region *src)
 	WRITE_FIELD(dst->iova, src->iova);
 	WRITE_FIELD(dst->id, src->id);
 	WRITE_FIELD(dst->slot, src->slot);
+	dst->guest = src->guest;
 }
 
-/* How many regions start at or below addr; the one that may hold addr is just before that. */
-static size_t upper_bound(const struct array *a, size_t n, uintptr_t addr)
+/*
+ * The last of n regions that starts at or below addr, or else the first. No branch depends on addr:
+ * of those, random addresses would have half mispredicted.
+ */
+static const struct bk_region *last_below(const struct bk_region *r, size_t n, uintptr_t addr)
 {
-	size_t lo = 0, hi = n;
+	while (n > 1) {
+		const struct bk_region *mid = r + n / 2;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (READ_FIELD(a->r[mid].addr) <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
+		n -= n / 2;
+		r = READ_FIELD(mid->addr) <= addr ? mid : r;
 	}
-	return lo;
+	return r;
 }
 
 const struct bk_region *bk_region_find_slow(struct blkioq *q, uintptr_t addr, size_t len)
 {
-	const struct bk_region_table *t = q->b->regions;
-	struct bk_region found;
+	const struct bk_region_table *t = q->b->core.regions;
+	struct bk_region *found = &q->hit.region;
 	uint64_t seq;
 
 	do {
 		const struct array *a;
-		size_t i;
+		size_t n;
 
 		seq = read_begin(q->b);
 		a = READ_FIELD(t->array);
-		i = upper_bound(a, min_u64(READ_FIELD(t->n), a->capacity), addr);
-		found = i ? read_region(&a->r[i - 1]) : (struct bk_region){ 0 };
+		n = min_u64(READ_FIELD(t->n), a->capacity);
+		/* Behind the end of an empty table: nothing, or a region that was erased. */
+		read_region(found, last_below(a->r, n, addr));
+		if (unlikely(!n))
+			found->len = 0;
 	} while (read_retry(q->b, seq));
-
-	if (!bk_region_holds(&found, addr, len))
-		return NULL;
-	q->hit.region = found;
+	/* If it does not hold addr, it is still a region that is mapped, or empty. */
 	q->hit.generation = seq;
-	return &q->hit.region;
+	return bk_region_holds(found, addr, len) ? found : NULL;
 }
 
 size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t max)
 {
-	const struct bk_region_table *t = b->regions;
+	const struct bk_region_table *t = b->core.regions;
 	uint64_t seq;
 	size_t n;
 
@@ -122,7 +122,7 @@ size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t m
 		a = READ_FIELD(t->array);
 		n = min_u64(READ_FIELD(t->n), a->capacity);
 		for (size_t i = 0; i < n && i < max; i++)
-			out[i] = read_region(&a->r[i]);
+			read_region(&out[i], &a->r[i]);
 	} while (read_retry(b, seq));
 	return n;
 }
@@ -131,12 +131,12 @@ size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t m
 
 static void write_begin(struct blkio *b)
 {
-	__atomic_store_n(&b->region_seq, b->region_seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->core.region_seq, b->core.region_seq + 1, __ATOMIC_RELAXED);
 }
 
 static void write_end(struct blkio *b)
 {
-	__atomic_store_n(&b->region_seq, b->region_seq + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&b->core.region_seq, b->core.region_seq + 1, __ATOMIC_RELEASE);
 }
 
 static struct array *array_new(size_t capacity)
@@ -146,6 +146,17 @@ static struct array *array_new(size_t capacity)
 	if (a)
 		a->capacity = capacity;
 	return a;
+}
+
+/* How many regions start at or below addr. */
+static size_t upper_bound(const struct bk_region_table *t, uintptr_t addr)
+{
+	const struct bk_region *first = t->array->r, *r;
+
+	if (!t->n)
+		return 0;
+	r = last_below(first, t->n, addr);
+	return (r - first) + (r->addr <= addr);
 }
 
 /* Room for one more region and one more slot. Readers see no change. */
@@ -173,7 +184,7 @@ static int grow(struct bk_region_table *t)
 
 int bk_region_reserve(struct blkio *b, uint32_t *slot)
 {
-	struct bk_region_table *t = b->regions;
+	struct bk_region_table *t = b->core.regions;
 	int ret = t->n < t->array->capacity ? 0 : grow(t);
 
 	if (ret < 0)
@@ -186,14 +197,14 @@ int bk_region_reserve(struct blkio *b, uint32_t *slot)
 
 void bk_region_release(struct blkio *b, uint32_t slot)
 {
-	b->regions->slot_used[slot] = 0;
+	b->core.regions->slot_used[slot] = 0;
 }
 
 void bk_region_insert(struct blkio *b, const struct bk_region *region)
 {
-	struct bk_region_table *t = b->regions;
+	struct bk_region_table *t = b->core.regions;
 	struct bk_region *r = t->array->r;
-	size_t at = upper_bound(t->array, t->n, region->addr);
+	size_t at = upper_bound(t, region->addr);
 
 	write_begin(b);
 	for (size_t i = t->n; i > at; i--)
@@ -205,9 +216,9 @@ void bk_region_insert(struct blkio *b, const struct bk_region *region)
 
 void bk_region_erase(struct blkio *b, const struct bk_region *region)
 {
-	struct bk_region_table *t = b->regions;
+	struct bk_region_table *t = b->core.regions;
 	struct bk_region *r = t->array->r;
-	size_t at = upper_bound(t->array, t->n, region->addr);
+	size_t at = upper_bound(t, region->addr);
 
 	write_begin(b);
 	for (size_t i = at; i < t->n; i++)
@@ -219,8 +230,8 @@ void bk_region_erase(struct blkio *b, const struct bk_region *region)
 
 struct bk_region_pair bk_region_neighbours(const struct blkio *b, uintptr_t addr)
 {
-	const struct bk_region_table *t = b->regions;
-	size_t at = upper_bound(t->array, t->n, addr);
+	const struct bk_region_table *t = b->core.regions;
+	size_t at = upper_bound(t, addr);
 
 	return (struct bk_region_pair){
 		.below = at ? &t->array->r[at - 1] : NULL,
@@ -228,9 +239,35 @@ struct bk_region_pair bk_region_neighbours(const struct blkio *b, uintptr_t addr
 	};
 }
 
+const struct bk_region *bk_region_of_guest(const struct blkio *b, uint64_t iova, uint64_t len)
+{
+	const struct bk_region_table *t = b->core.regions;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct bk_region *r = &t->array->r[i];
+
+		if (r->guest && iova - r->iova < r->len && len <= r->len - (iova - r->iova))
+			return r;
+	}
+	return NULL;
+}
+
+const struct bk_region *bk_region_at_iova(const struct blkio *b, uint64_t iova, uint64_t len)
+{
+	const struct bk_region_table *t = b->core.regions;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct bk_region *r = &t->array->r[i];
+
+		if (iova - r->iova < r->len || r->iova - iova < len)
+			return r;
+	}
+	return NULL;
+}
+
 size_t bk_region_count(const struct blkio *b)
 {
-	return b->regions->n;
+	return b->core.regions->n;
 }
 
 /* ---- Lifecycle ---------------------------------------------------------------------------- */
@@ -241,8 +278,8 @@ int bk_regions_init(struct blkio *b)
 
 	if (!t)
 		return bk_err(ENOMEM, "out of memory");
-	b->region_seq = 2; /* not 0: that is the generation of a queue's empty hit */
-	b->regions = t;
+	b->core.region_seq = 2; /* not 0: that is the generation of a queue's empty hit */
+	b->core.regions = t;
 	t->array = array_new(TABLE_MIN);
 	t->slot_used = calloc(TABLE_MIN, 1);
 	if (!t->array || !t->slot_used) {
@@ -254,7 +291,7 @@ int bk_regions_init(struct blkio *b)
 
 void bk_regions_exit(struct blkio *b)
 {
-	struct bk_region_table *t = b->regions;
+	struct bk_region_table *t = b->core.regions;
 
 	while (t->array) {
 		struct array *a = t->array;
@@ -264,5 +301,5 @@ void bk_regions_exit(struct blkio *b)
 	}
 	free(t->slot_used);
 	free(t);
-	b->regions = NULL;
+	b->core.regions = NULL;
 }

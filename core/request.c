@@ -12,7 +12,7 @@ static inline struct bk_req *take_req(struct blkioq *q)
 	struct bk_req *r = q->free;
 
 	q->free = r->next;
-	q->outstanding++;
+	q->core.outstanding++;
 	return r;
 }
 
@@ -25,7 +25,7 @@ static struct bk_req *get_req(struct blkioq *q, enum bk_op op, uint64_t start, u
 	if (!q)
 		return NULL;
 	if (!q->free && !bk_add_requests(q)) {
-		q->nr_dropped++;
+		q->core.nr_dropped++;
 		return NULL;
 	}
 	r = take_req(q);
@@ -38,13 +38,14 @@ static struct bk_req *get_req(struct blkioq *q, enum bk_op op, uint64_t start, u
 	return r;
 }
 
-static inline void submit(struct blkioq *q, struct bk_req *r)
+static force_inline void submit(struct blkioq *q, struct bk_req *r)
 {
+	bk_trace(submit, q, r, r->op, r->start, r->len, r->user_data);
 	/* First come, first served: behind a backlog, the driver is not asked. */
 	if (unlikely(q->backlog.head))
 		bk_list_push(&q->backlog, r);
 	else
-		q->submit(q, r);
+		__atomic_load_n(&q->submit, __ATOMIC_RELAXED)(q, r);
 }
 
 /* ---- Validation --------------------------------------------------------------------------- */
@@ -55,12 +56,13 @@ static void reject(struct blkioq *q, struct bk_req *r, int errnum, const char *m
 	bk_finish(q, r, -errnum);
 }
 
-/* Bits are judged in this order: unknown, FUA, NO_UNMAP, NO_FALLBACK. */
+/* Bits are judged in this order: unknown, FUA, NO_UNMAP, NO_FALLBACK, ATOMIC. */
 static const char *flags_error(uint32_t flags, uint32_t allowed)
 {
 	uint32_t bad = flags & ~allowed;
 
-	if (bad & ~(uint32_t)(BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK))
+	if (bad & ~(uint32_t)(BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK |
+			      BLKIO_REQ_ATOMIC))
 		return "unknown request flag";
 	if (bad & BLKIO_REQ_FUA)
 		return "BLKIO_REQ_FUA is only for write and write zeroes requests";
@@ -68,6 +70,8 @@ static const char *flags_error(uint32_t flags, uint32_t allowed)
 		return "BLKIO_REQ_NO_UNMAP is only for write zeroes requests";
 	if (bad & BLKIO_REQ_NO_FALLBACK)
 		return "BLKIO_REQ_NO_FALLBACK is only for write zeroes requests";
+	if (bad & BLKIO_REQ_ATOMIC)
+		return "BLKIO_REQ_ATOMIC is only for write requests";
 	return NULL;
 }
 
@@ -108,6 +112,28 @@ static const char *segments_error(const struct blkioq *q, const struct bk_req *r
 	return l->takes_long_requests ? NULL : size_error(l, r);
 }
 
+/* Why a write cannot be one operation that the device does as a whole or not at all. */
+static const char *atomic_error(const struct bk_atomic *a, const struct bk_req *r)
+{
+	uint64_t from = r->start - a->boundary_offset;
+
+	if (r->len < a->min)
+		return "an atomic write is shorter than property atomic-write-unit-min";
+	if (r->len > a->max)
+		return "an atomic write is longer than property atomic-write-unit-max";
+	if (r->iovcnt > a->max_segments)
+		return "an atomic write has more segments than the device takes at once";
+	if (a->natural && (!is_power_of_2(r->len) || (r->start & (r->len - 1))))
+		return "the length of an atomic write must be a power of two, and its start a "
+		       "multiple of that";
+	/* What is before the first boundary wraps: it crosses that one only if it goes beyond. */
+	if (a->boundary && (r->start < a->boundary_offset
+				? r->len > a->boundary_offset - r->start
+				: from / a->boundary != (from + r->len - 1) / a->boundary))
+		return "an atomic write crosses a multiple of property atomic-write-boundary";
+	return NULL;
+}
+
 /* Of those that the limits check in bytes; NULL when they do not apply. */
 static const char *length_error(const struct blkioq *q, const struct bk_req *r)
 {
@@ -129,8 +155,36 @@ static bool check_writable(struct blkioq *q, struct bk_req *r)
 {
 	if (!q->b->read_only)
 		return true;
-	reject(q, r, EBADF, "the instance was opened with property read-only");
+	reject(q, r, EBADF, "the instance is read-only (property read-only)");
 	return false;
+}
+
+static bool check_readable(struct blkioq *q, struct bk_req *r)
+{
+	if (!q->b->lim.write_only)
+		return true;
+	reject(q, r, EBADF, "property fd is a descriptor opened with O_WRONLY");
+	return false;
+}
+
+/* Completes r and returns false when it is to be atomic, and cannot. */
+static bool check_atomic(struct blkioq *q, struct bk_req *r)
+{
+	const struct bk_atomic *a = &q->b->lim.atomic;
+	const char *msg;
+
+	if (!(r->flags & BLKIO_REQ_ATOMIC) || !r->len)
+		return true;
+	if (!a->max) {
+		reject(q, r, ENOTSUP,
+		       "the driver or device does not support atomic writes (property "
+		       "atomic-write-unit-max is 0)");
+		return false;
+	}
+	msg = atomic_error(a, r);
+	if (msg)
+		reject(q, r, EINVAL, msg);
+	return !msg;
 }
 
 /* Completes r and returns false when msg says something. */
@@ -142,26 +196,32 @@ static bool check(struct blkioq *q, struct bk_req *r, const char *msg)
 	return false;
 }
 
+/* r is valid: where the driver does not honour BLKIO_REQ_FUA, a flush follows. */
+static void prepare_fua(struct bk_req *r, bool driver_takes_fua)
+{
+	if (!(r->flags & BLKIO_REQ_FUA) || driver_takes_fua)
+		return;
+	r->stage = BK_STAGE_FLUSH;
+	r->expect = BK_EXPECT_STAGES;
+	r->flags &= ~BLKIO_REQ_FUA;
+}
+
 /* ---- Reads and writes --------------------------------------------------------------------- */
 
 static void check_and_submit_rw(struct blkioq *q, struct bk_req *r)
 {
-	uint32_t allowed = r->op == BK_WRITE ? BLKIO_REQ_FUA : 0;
-
 	if (!check(q, r, segments_error(q, r)) || !check(q, r, range_error(q, r->start, r->len)))
 		return;
-	if (r->op == BK_WRITE && !check_writable(q, r))
+	if (r->op == BK_WRITE ? !check_writable(q, r) : !check_readable(q, r))
+		return;
+	if (!check_atomic(q, r))
 		return;
 	if (!r->len) {
 		bk_finish(q, r, 0);
 		return;
 	}
 	r->expect = r->len;
-	if ((r->flags & allowed) && !q->b->lim.takes_fua_write) {
-		r->stage = BK_STAGE_FLUSH;
-		r->expect = BK_EXPECT_STAGES;
-		r->flags = 0;
-	}
+	prepare_fua(r, q->b->lim.takes_fua_write);
 	submit(q, r);
 }
 
@@ -169,9 +229,12 @@ static struct bk_req *get_rw(struct blkioq *q, enum bk_op op, uint64_t start, ui
 			     void *user_data, uint32_t flags)
 {
 	struct bk_req *r = get_req(q, op, start, len, user_data, flags);
-	uint32_t allowed = op == BK_WRITE ? BLKIO_REQ_FUA : 0;
+	static const uint32_t allowed[BK_NR_OPS] = {
+		[BK_WRITE] = BLKIO_REQ_FUA | BLKIO_REQ_ATOMIC,
+		[BK_ZONE_APPEND] = BLKIO_REQ_FUA,
+	};
 
-	return r && check(q, r, flags_error(flags, allowed)) ? r : NULL;
+	return r && check(q, r, flags_error(flags, allowed[op])) ? r : NULL;
 }
 
 /* Everything that is not obviously right: finds what is wrong, or does what is special. */
@@ -186,8 +249,8 @@ static cold_path void submit_rw_slow(struct blkioq *q, enum bk_op op, uint64_t s
 	check_and_submit_rw(q, r);
 }
 
-static inline void submit_rw(struct blkioq *q, enum bk_op op, uint64_t start, void *buf, size_t len,
-			     void *user_data, uint32_t flags)
+static force_inline void submit_rw(struct blkioq *q, enum bk_op op, uint64_t start, void *buf,
+				   size_t len, void *user_data, uint32_t flags)
 {
 	uint64_t max, odd;
 	struct bk_req *r;
@@ -282,6 +345,32 @@ static bool driver_takes(struct blkioq *q, struct bk_req *r)
 	return false;
 }
 
+/* Is it the device's as it is, by its alignment? */
+static bool is_whole_blocks(const struct blkioq *q, const struct bk_req *r)
+{
+	int block = q->b->lim.whole_blocks;
+
+	return !block || !((r->start | r->len) & (block - 1));
+}
+
+/* Write zeroes, where the device's own operation takes whole blocks only. */
+static void submit_odd_zeroes(struct blkioq *q, struct bk_req *r)
+{
+	int ret;
+
+	if (r->flags & BLKIO_REQ_NO_FALLBACK) {
+		reject(q, r, ENOTSUP,
+		       "the device writes zeroes to whole logical blocks only, and "
+		       "BLKIO_REQ_NO_FALLBACK forbids writing zero buffers");
+		return;
+	}
+	ret = bk_zeroes_around_blocks(q, r);
+	if (ret < 0)
+		bk_finish(q, r, ret);
+	else
+		submit(q, r);
+}
+
 void blkioq_write_zeroes(struct blkioq *q, uint64_t start, uint64_t len, void *user_data,
 			 uint32_t flags)
 {
@@ -291,24 +380,39 @@ void blkioq_write_zeroes(struct blkioq *q, uint64_t start, uint64_t len, void *u
 	if (!r || !check(q, r, range_error(q, start, len)) || !check(q, r, length_error(q, r)) ||
 	    !check_writable(q, r))
 		return;
-	if ((flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write_zeroes) {
-		r->stage = BK_STAGE_FLUSH;
-		r->expect = BK_EXPECT_STAGES;
-		r->flags &= ~BLKIO_REQ_FUA;
-	}
-	if (q->b->lim.ops & BK_OP_BIT(BK_WRITE_ZEROES))
+	prepare_fua(r, q->b->lim.takes_fua_write_zeroes);
+	if (!(q->b->lim.ops & BK_OP_BIT(BK_WRITE_ZEROES)))
+		bk_complete_slow(q, r, -ENOTSUP);
+	else if (is_whole_blocks(q, r))
 		submit(q, r);
 	else
-		bk_complete_slow(q, r, -ENOTSUP);
+		submit_odd_zeroes(q, r);
+}
+
+/* A part of a block keeps its data, which a discard may always do. False: nothing is left. */
+static bool round_inwards(const struct blkioq *q, struct bk_req *r)
+{
+	uint64_t mask = q->b->lim.whole_blocks - 1;
+	uint64_t start = (r->start + mask) & ~mask, end = (r->start + r->len) & ~mask;
+
+	if (start >= end)
+		return false;
+	r->start = start;
+	r->len = end - start;
+	return true;
 }
 
 void blkioq_discard(struct blkioq *q, uint64_t start, uint64_t len, void *user_data, uint32_t flags)
 {
 	struct bk_req *r = get_plain(q, BK_DISCARD, start, len, user_data, flags, 0);
 
-	if (r && check(q, r, range_error(q, start, len)) && check(q, r, length_error(q, r)) &&
-	    check_writable(q, r) && driver_takes(q, r))
+	if (!r || !check(q, r, range_error(q, start, len)) || !check(q, r, length_error(q, r)) ||
+	    !check_writable(q, r) || !driver_takes(q, r))
+		return;
+	if (is_whole_blocks(q, r) || round_inwards(q, r))
 		submit(q, r);
+	else
+		bk_finish(q, r, 0);
 }
 
 void blkioq_flush(struct blkioq *q, void *user_data, uint32_t flags)
@@ -324,10 +428,40 @@ void blkioq_report_zones(struct blkioq *q, uint64_t offset, struct blkio_zone *z
 {
 	struct bk_req *r = get_plain(q, BK_ZONE_REPORT, offset, 0, user_data, flags, 0);
 
-	if (!r || !driver_takes(q, r) || !check(q, r, zones || !nr_zones ? NULL : "zones is NULL"))
+	if (!r || !driver_takes(q, r) || !check_readable(q, r) ||
+	    !check(q, r, zones || !nr_zones ? NULL : "zones is NULL"))
 		return;
 	r->zones = zones;
 	r->nr_zones = nr_zones;
+	submit(q, r);
+}
+
+static const char *append_error(const struct blkioq *q, const struct bk_req *r)
+{
+	if (!r->written_at)
+		return "written_at is NULL";
+	if (!r->len)
+		return "length is 0";
+	if (r->len > q->b->lim.max_append)
+		return "the request is longer than property zone-append-max-bytes";
+	return NULL;
+}
+
+void blkioq_zone_append(struct blkioq *q, uint64_t zone, const void *buf, size_t len,
+			uint64_t *written_at, void *user_data, uint32_t flags)
+{
+	struct bk_req *r = get_rw(q, BK_ZONE_APPEND, zone, len, user_data, flags);
+
+	if (!r)
+		return;
+	r->one = (struct iovec){ (void *)buf, len };
+	r->written_at = written_at;
+	r->expect = len;
+	if (!driver_takes(q, r) || !check(q, r, append_error(q, r)) ||
+	    !check(q, r, segments_error(q, r)) || !check(q, r, range_error(q, zone, len)) ||
+	    !check_writable(q, r))
+		return;
+	prepare_fua(r, q->b->lim.takes_fua_write);
 	submit(q, r);
 }
 

@@ -15,14 +15,13 @@
 /* The kernel transferred nothing, so nobody has looked at the pointers yet. */
 static int zero_fill(struct bk_req *r)
 {
-	for (int i = 0; i < r->iovcnt; i++) {
-		if (!r->iov[i].iov_len)
-			continue;
-		if (!r->iov[i].iov_base)
-			return -EFAULT;
-		memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
-	}
-	return 0;
+	int ret = 0;
+
+	for (int i = 0; i < r->iovcnt && !ret; i++)
+		ret = bk_zero_caller(r->iov[i].iov_base, r->iov[i].iov_len);
+	if (ret < 0)
+		r->error_msg = "a buffer cannot be written";
+	return ret;
 }
 
 /* Take the first bytes off the segments. The caller's array stays as it is. */
@@ -48,11 +47,52 @@ static int advance(struct bk_req *r, uint64_t bytes)
 	if (n > 1)
 		dst = r->iov_copy;
 	memmove(dst, src, n * sizeof(*dst));
-	dst->iov_base = (char *)dst->iov_base + bytes;
+	dst->iov_base = bk_behind(dst->iov_base, bytes);
 	dst->iov_len -= bytes;
 	r->iov = dst;
 	r->iovcnt = n;
 	return 0;
+}
+
+/* What segment i has behind its first bytes becomes a segment of its own. */
+static int split_segment(struct bk_req *r, int i, size_t bytes)
+{
+	struct iovec *copy = malloc((r->iovcnt + 1) * sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, r->iov, (i + 1) * sizeof(*copy));
+	memcpy(copy + i + 1, r->iov + i, (r->iovcnt - i) * sizeof(*copy));
+	copy[i].iov_len = bytes;
+	copy[i + 1].iov_base = bk_behind(copy[i + 1].iov_base, bytes);
+	copy[i + 1].iov_len -= bytes;
+	free(r->iov_copy);
+	r->iov_copy = copy;
+	r->iov = copy;
+	r->iovcnt++;
+	return 0;
+}
+
+int bk_first_piece(struct blkioq *q, struct bk_req *r, struct bk_piece *p)
+{
+	const struct bk_limits *l = &q->b->lim;
+	uint64_t max = l->max_transfer ? (uint64_t)l->max_transfer : UINT64_MAX, len = 0;
+	int n;
+
+	for (n = 0; n < r->iovcnt && n < l->max_segments && len < max; n++)
+		len += min_u64(r->iov[n].iov_len, max - len);
+	len &= ~(uint64_t)(l->request_alignment - 1);
+	if (!len) {
+		r->error_msg = "a block spans more segments than property max-segments allows";
+		return -EINVAL;
+	}
+	*p = (struct bk_piece){ .len = len };
+	if (len < r->len)
+		r->expect = BK_EXPECT_STAGES;
+	while (r->iov[p->iovcnt].iov_len < len)
+		len -= r->iov[p->iovcnt++].iov_len;
+	n = p->iovcnt++;
+	return n && r->iov[n].iov_len > len ? split_segment(r, n, len) : 0;
 }
 
 /* ---- Write zeroes by writing zeroes ------------------------------------------------------- */
@@ -72,19 +112,13 @@ static uint64_t zero_write_limit(const struct bk_limits *l, size_t buf_len, uint
 	return total;
 }
 
-/* Point r at the next piece: r->len bytes at r->start. */
-static int next_zero_write(struct blkioq *q, struct bk_req *r)
+/* Point r at the next piece, of at most max bytes: r->len bytes at r->start. */
+static int next_zero_write(struct blkioq *q, struct bk_req *r, uint64_t max)
 {
 	uint64_t segment, limit, left;
 	struct iovec *iov = r->iov_copy;
-	size_t buf_len;
-	void *buf;
-	int ret;
 
-	ret = bk_mem_zeroes(q->b, &buf, &buf_len);
-	if (ret < 0)
-		return ret;
-	limit = zero_write_limit(&q->b->lim, buf_len, &segment);
+	limit = zero_write_limit(&q->b->lim, q->b->core.zeroes_len, &segment);
 	if (!limit)
 		return -ENOTSUP;
 	if (!iov) {
@@ -94,32 +128,62 @@ static int next_zero_write(struct blkioq *q, struct bk_req *r)
 		r->iov_copy = iov;
 	}
 
-	r->len = min_u64(limit, r->zeroes_left);
+	r->op = BK_WRITE;
+	r->len = min_u64(limit, max);
 	r->zeroes_left -= r->len;
 	r->iov = iov;
 	r->iovcnt = 0;
 	for (left = r->len; left; left -= iov[r->iovcnt++].iov_len)
-		iov[r->iovcnt] = (struct iovec){ buf, min_u64(left, segment) };
+		iov[r->iovcnt] = (struct iovec){ q->b->core.zeroes, min_u64(left, segment) };
 	return 0;
+}
+
+/* The same, where whole blocks are for the device's own operation. */
+static int next_zeroes(struct blkioq *q, struct bk_req *r)
+{
+	uint64_t block = q->b->lim.whole_blocks, odd;
+
+	if (!(r->stage & BK_STAGE_BLOCKS))
+		return next_zero_write(q, r, r->zeroes_left);
+	odd = r->start & (block - 1);
+	if (odd || r->zeroes_left < block)
+		return next_zero_write(q, r, min_u64(r->zeroes_left, block - odd));
+	r->op = BK_WRITE_ZEROES;
+	r->len = r->zeroes_left & ~(block - 1);
+	r->zeroes_left -= r->len;
+	return 0;
+}
+
+static int begin_zeroes(struct blkioq *q, struct bk_req *r, uint64_t len, unsigned stages)
+{
+	r->zeroes_left = len;
+	r->stage |= BK_STAGE_ZEROES | stages;
+	r->expect = BK_EXPECT_STAGES;
+	if ((r->flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write) {
+		r->flags &= ~BLKIO_REQ_FUA;
+		r->stage |= BK_STAGE_FLUSH;
+	}
+	return next_zeroes(q, r);
+}
+
+int bk_zeroes_around_blocks(struct blkioq *q, struct bk_req *r)
+{
+	return begin_zeroes(q, r, r->len, BK_STAGE_BLOCKS);
 }
 
 /* Let r do its BK_WRITE_ZEROES by writing zeroes. 0, then r goes to the backlog; or -errno. */
 static int stage_zeroes(struct blkioq *q, struct bk_req *r)
 {
+	uint64_t len = r->len;
 	int ret;
 
-	r->zeroes_left = r->len;
-	ret = next_zero_write(q, r);
+	if (r->stage & BK_STAGE_BLOCKS)
+		len += r->zeroes_left;
+	r->stage &= ~BK_STAGE_BLOCKS;
+	r->flags &= BLKIO_REQ_FUA;
+	ret = begin_zeroes(q, r, len, 0);
 	if (ret < 0)
 		return ret;
-	r->op = BK_WRITE;
-	r->flags &= BLKIO_REQ_FUA;
-	if ((r->flags & BLKIO_REQ_FUA) && !q->b->lim.takes_fua_write) {
-		r->flags = 0;
-		r->stage |= BK_STAGE_FLUSH;
-	}
-	r->stage |= BK_STAGE_ZEROES;
-	r->expect = BK_EXPECT_STAGES;
 	bk_retry(q, r);
 	return 0;
 }
@@ -140,16 +204,25 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 		int ret;
 
 		r->start += r->len;
-		ret = next_zero_write(q, r);
+		ret = next_zeroes(q, r);
 		if (ret < 0)
 			end(q, r, ret);
 		else
 			bk_retry(q, r);
 		return;
 	}
-	if ((r->stage & BK_STAGE_BOUNCE) && bk_bounce_next(q, r)) {
-		bk_retry(q, r);
-		return;
+	if (r->stage & BK_STAGE_BOUNCE) {
+		int ret = bk_bounce_next(q, r);
+
+		if (ret < 0) {
+			end(q, r, ret);
+			return;
+		}
+		if (ret) {
+			bk_retry(q, r);
+			return;
+		}
+		bk_bounce_release(q, r);
 	}
 	if (r->stage & BK_STAGE_FLUSH) {
 		r->stage = 0;
@@ -164,10 +237,13 @@ static void next_stage(struct blkioq *q, struct bk_req *r)
 static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 {
 	if (bytes > r->len) {
-		r->error_msg = "the device claims to have transferred more than was asked for";
+		r->error_msg = "the device reports that it transferred more than was requested";
 		end(q, r, -EIO);
 	} else if (bytes == r->len) {
 		next_stage(q, r);
+	} else if (bk_must_be_whole(r)) {
+		r->error_msg = "the device wrote a part of what was to be written as a whole";
+		end(q, r, -EIO);
 	} else if (bytes) {
 		int ret = advance(r, bytes);
 
@@ -186,8 +262,8 @@ static void transferred(struct blkioq *q, struct bk_req *r, uint64_t bytes)
 		else
 			next_stage(q, r);
 	} else {
-		r->error_msg = r->op == BK_READ ? "the device ended before the request did"
-						: "the device wrote less than was asked for";
+		r->error_msg = r->op == BK_READ ? "the request reaches past the end of the device"
+						: "the device wrote less than was requested";
 		end(q, r, r->op == BK_READ ? -EIO : -ENOSPC);
 	}
 }
@@ -204,8 +280,7 @@ static bool has_odd_buffer(const struct blkioq *q, const struct bk_req *r)
 
 static void failed(struct blkioq *q, struct bk_req *r, int error)
 {
-	if (error == -EINVAL && !r->error_msg && (r->op == BK_READ || r->op == BK_WRITE) &&
-	    has_odd_buffer(q, r))
+	if (error == -EINVAL && !r->error_msg && bk_has_segments(r) && has_odd_buffer(q, r))
 		r->error_msg = "a buffer or segment is not a multiple of property buf-alignment";
 	if (r->op == BK_WRITE_ZEROES && error == -ENOTSUP) {
 		r->error_msg = NULL;
@@ -230,12 +305,22 @@ void bk_retry_transient(struct blkioq *q, struct bk_req *r, int error)
 		end(q, r, error);
 }
 
+bool bk_retry_again(struct blkioq *q, struct bk_req *r, unsigned max)
+{
+	if (r->retries >= max)
+		return false;
+	r->special = true;
+	r->retries++;
+	bk_retry(q, r);
+	return true;
+}
+
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
 {
 	r->special = true;
 	if (res < 0)
 		failed(q, r, res);
-	else if (r->op == BK_READ || r->op == BK_WRITE)
+	else if (bk_has_segments(r))
 		transferred(q, r, res);
 	else if (r->op == BK_ZONE_REPORT)
 		end(q, r, res);

@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * blkioq_do_io(): submit, wait, collect. Each round feeds the backlog to the driver and enters it;
- * what has finished then is on the done list before anything can fail, so an error loses nothing.
+ * blkioq_do_io(): submit, wait, collect. Completions reach the caller in one of two ways: written
+ * by the driver straight into the caller's array, up to q->out_end, or by way of the done list,
+ * from which finish() collects them in order. Which function leads where:
+ *
+ *   blkioq_do_io
+ *     backlog, timeout or bad arguments: do_io_slow
+ *     done list not empty: do_io_busy, which enters once with q->out == q->out_end
+ *       enough on the list: finish
+ *       error, or too few: do_io_slow
+ *     else: enter, straight to the caller
+ *       enough, and both lists empty: return
+ *       enough, and more on a list: do_io_rest, finish
+ *       error, or too few: do_io_rest, which moves them to the done list, then do_io_slow
+ *   blkioq_do_io_interruptible, do_io_slow: do_io
+ *     wait_for: rounds of push_backlog and enter, until there are enough; then finish
+ *
+ * What has finished is on the done list before anything can fail, so an error loses nothing.
  */
-#include <sys/eventfd.h>
+#include <signal.h>
 
 #include "core.h"
 
@@ -14,29 +29,12 @@ struct deadline {
 	int64_t end_ns;
 };
 
-static struct timespec to_timespec(int64_t ns)
-{
-	return (struct timespec){ .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC };
-}
-
-static void deadline_start(struct deadline *d)
-{
-	int64_t ns;
-
-	d->left = *d->timeout;
-	/* Beyond 292 years is as good as never. */
-	if (__builtin_mul_overflow(d->left.tv_sec, NSEC_PER_SEC, &ns) ||
-	    __builtin_add_overflow(ns, d->left.tv_nsec, &ns) ||
-	    __builtin_add_overflow(ns, now_ns(), &d->end_ns))
-		d->end_ns = INT64_MAX;
-}
-
 /* Returns whether there is time left. */
 static bool deadline_update(struct deadline *d)
 {
 	int64_t ns = d->end_ns - now_ns();
 
-	d->left = to_timespec(ns > 0 ? ns : 0);
+	d->left = to_timespec(ns);
 	return ns > 0;
 }
 
@@ -49,13 +47,11 @@ static int check_args(const struct blkioq *q, const struct blkio_completion *out
 		return bk_err(EINVAL, "min (%d) must not be larger than max (%d)", min, max);
 	if (max && !out)
 		return bk_err(EINVAL, "completions must not be NULL when max is %d", max);
-	if (timeout &&
-	    (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= NSEC_PER_SEC))
-		return bk_err(EINVAL, "timeout is not valid: %lld s, %ld ns",
-			      (long long)timeout->tv_sec, timeout->tv_nsec);
-	if ((unsigned)min > q->outstanding)
+	if (timeout && bk_check_timeout(timeout) < 0)
+		return -EINVAL;
+	if ((unsigned)min > q->core.outstanding)
 		return bk_err(EINVAL, "min is %d but only %u requests are outstanding", min,
-			      q->outstanding);
+			      q->core.outstanding);
 	return 0;
 }
 
@@ -85,6 +81,7 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const st
 		if (need && q->backlog.head)
 			need = 1;
 
+		bk_trace(wait, q, need);
 		ret = q->enter(q, need, w);
 		if (q->nr_done >= min)
 			return q->nr_done || ret == -EINTR ? 0 : ret;
@@ -98,11 +95,35 @@ static int wait_for(struct blkioq *q, unsigned min, struct deadline *d, const st
 	}
 }
 
-/* The caller sleeps on the fd next: it must know about what is left. */
-static inline void signal_leftovers(struct blkioq *q)
+/* Signals of the thread's own doing must not be held back. */
+static void block_signals(sigset_t *before)
 {
-	if (unlikely(q->notify_on) && q->done.head)
-		eventfd_write(q->completion_fd, 1);
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+	sigset_t set;
+
+	sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&set, own[i]);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+/*
+ * No signal is missed between two sleeps: only while it sleeps does the thread let signals in, and
+ * then the driver reports them.
+ */
+static int wait_interruptibly(struct blkioq *q, unsigned min, struct deadline *d, struct bk_wait *w)
+{
+	int ret = wait_for(q, 0, d, w);
+	sigset_t before;
+
+	if (ret < 0 || q->nr_done >= min)
+		return ret;
+	block_signals(&before);
+	if (!w->sigmask)
+		w->sigmask = &before;
+	ret = wait_for(q, min, d, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret;
 }
 
 /* What follows the wait: n completions are in out already. */
@@ -113,9 +134,9 @@ static inline int finish(struct blkioq *q, struct blkio_completion *out, int n, 
 		push_backlog(q);
 		q->enter(q, 0, NULL);
 	}
-	q->outstanding -= n;
+	q->core.outstanding -= n;
 	n += bk_collect(q, out + n, max - n);
-	signal_leftovers(q);
+	bk_signal_done(q);
 	return n;
 }
 
@@ -129,11 +150,11 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 
 	if (!q)
 		return bk_err(EINVAL, "q must not be NULL");
-	if (q->nr_dropped) {
-		unsigned n = q->nr_dropped;
+	if (q->core.nr_dropped) {
+		unsigned n = q->core.nr_dropped;
 
 		/* They are gone; the caller learns it here, once. */
-		q->nr_dropped = 0;
+		q->core.nr_dropped = 0;
 		return bk_err(ENOMEM, "out of memory: the last %u requests were not queued", n);
 	}
 	ret = check_args(q, out, min, max, timeout);
@@ -143,15 +164,16 @@ static cold_path int do_io(struct blkioq *q, struct blkio_completion *out, int m
 		return bk_err(ENOTSUP, "blkioq_do_io_interruptible() cannot wait on poll queues; "
 				       "use blkioq_do_io()");
 	if (timeout) {
-		deadline_start(&d);
+		d.left = *timeout;
+		d.end_ns = deadline_after(timeout);
 		w.timeout = &d.left;
 	}
 
-	ret = wait_for(q, min, &d, &w);
+	ret = interruptible && min ? wait_interruptibly(q, min, &d, &w) : wait_for(q, min, &d, &w);
 	if (ret >= 0)
 		ret = finish(q, out, 0, max);
 	else
-		signal_leftovers(q);
+		bk_signal_done(q);
 	if (timeout) {
 		deadline_update(&d);
 		*timeout = d.left;
@@ -185,7 +207,7 @@ static __attribute__((noinline)) int do_io_rest(struct blkioq *q, struct blkio_c
 	q->out_end = q->out;
 	if (ret >= 0 && n + (int)q->nr_done >= min)
 		return finish(q, out, n, max);
-	bk_undeliver(q, n);
+	bk_return_to_done(q, n);
 	return do_io_slow(q, out, min, max, NULL);
 }
 
@@ -197,8 +219,8 @@ int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min
 	if (unlikely(!q))
 		return do_io_slow(q, completions, min, max, timeout);
 	/* A negative min is above outstanding, too. */
-	if (unlikely(min > max || (!completions && max) || (unsigned)min > q->outstanding ||
-		     (uintptr_t)timeout | (uintptr_t)q->backlog.head | q->nr_dropped))
+	if (unlikely(min > max || (!completions && max) || (unsigned)min > q->core.outstanding ||
+		     (uintptr_t)timeout | (uintptr_t)q->backlog.head | q->core.nr_dropped))
 		return do_io_slow(q, completions, min, max, timeout);
 	if (unlikely(q->nr_done))
 		return do_io_busy(q, completions, min, max);
@@ -210,7 +232,7 @@ int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min
 	if (unlikely((uintptr_t)q->backlog.head | q->nr_done || ret < 0 || n < min))
 		return do_io_rest(q, completions, min, ret);
 	q->out_end = q->out;
-	q->outstanding -= n;
+	q->core.outstanding -= n;
 	return n;
 }
 
@@ -232,6 +254,5 @@ void blkioq_set_completion_fd_enabled(struct blkioq *q, bool enable)
 	q->notify_on = enable;
 	if (q->drv->notify)
 		q->drv->notify(q, enable);
-	if (enable && q->done.head)
-		eventfd_write(q->completion_fd, 1);
+	bk_signal_done(q);
 }

@@ -6,20 +6,26 @@
  *
  *     blkio_create() -> CREATED -> blkio_connect() -> CONNECTED -> blkio_start() -> STARTED
  *
- * Set the properties that say which device (usually "path" or "fd") while created, those that say
- * how to run it ("num-queues", ...) while connected; do I/O on queues (struct blkioq) once started.
+ * In state created, set the properties that select the device (usually "path" or "fd"). In state
+ * connected, set those that configure its use ("num-queues", ...). In state started, do I/O on
+ * queues (struct blkioq).
  *
  * Conventions of this header
- *   errors   Functions returning int give 0 (or a count or index, where said) or a negative errno
- *            value; blkio_get_error_msg() then has a sentence about it. A failed call changes
- *            nothing: correct the cause and call again. NULL where a pointer is needed: -EINVAL.
- *   units    Offsets, lengths and alignments are bytes.
- *   threads  blkio_*() calls on one instance must not overlap each other in time, with one
- *            exception: memory regions may be mapped and unmapped while other threads use queues.
- *            blkioq_*() calls on one queue must not overlap each other. Different queues, and
- *            different instances, are independent and take no common lock.
- *   fork     An instance stays the parent's, also with requests in flight. The child makes no call
- *            on it, not even blkio_destroy(); it may create its own. execve() closes everything.
+ *   errors   Functions that return int return 0 (or a count or index, where documented) or a
+ *            negative errno value; blkio_get_error_msg() then describes the error. A failed call
+ *            changes nothing: correct the cause and call again. Passing NULL where a pointer is
+ *            required gives -EINVAL.
+ *   units    Offsets, lengths and alignments are in bytes.
+ *   threads  blkio_*() calls on one instance must not overlap in time, except for blkio_cancel().
+ *            Memory regions may be mapped and unmapped while other threads use queues. blkioq_*()
+ *            calls on one queue must not overlap. Different queues, and different instances, are
+ *            independent and share no lock that is held while a thread waits.
+ *   change   The size of a device may change at any time. If its block size or its limits have
+ *            changed since blkio_connect(), the instance can no longer be used: every further
+ *            request, "capacity" and new queues fail with -ENODEV. Destroy it and create another.
+ *   fork     An instance belongs to the parent, even with requests in flight. The child must not
+ *            make any call on it, not even blkio_destroy(); it may create its own. execve() closes
+ *            everything.
  */
 #ifndef BLKIO_H
 #define BLKIO_H
@@ -42,50 +48,105 @@ extern "C" {
 
 struct blkio;
 struct blkioq;
+struct blkio_mem_region;
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
 /**
  * The message of the last failed call in this thread; "" before the first failure, never NULL.
- * Successful calls leave it alone. Valid until the next failing call in the same thread.
+ * Successful calls do not change it. It is valid until the next failing call in the same thread.
  */
 const char *blkio_get_error_msg(void);
 
 /* ---- Lifecycle ---------------------------------------------------------------------------- */
 
 /**
- * Create an instance of the driver named, in state created, and store it in *bp.
- * -ENOENT: no such driver; -EINVAL: name not UTF-8, or a NULL argument; -ENOMEM. *bp is NULL on
- * failure.
+ * Create an instance of the named driver, in state created, and store it in *bp.
+ * -ENOENT: no such driver; -EINVAL: the name is not UTF-8, or an argument is NULL; -ENOMEM. *bp is
+ * NULL on failure.
  */
 int blkio_create(const char *driver, struct blkio **bp);
 
 /**
- * Open the device. created -> connected. 0 at once when already connected.
- * -EINVAL: no or contradicting "path"/"fd"; -EBUSY: already started; else what the device said.
- * The library owns an "fd" from the moment this call succeeds; after a failure it is still the
- * caller's.
+ * Open the device: created -> connected. Returns 0 at once if already connected.
+ * -EINVAL: "path" and "fd" are both unset or both set; -EBUSY: already started; otherwise the error
+ * from the device.
+ *
+ * The library owns "fd" once this call has succeeded; after a failure it still belongs to the
+ * caller. The file status flags of "fd" decide what it can be used for, and do not change. Requests
+ * that it was not opened for complete with -EBADF. With io_uring, "read-only" and "direct" have no
+ * effect on "fd"; after blkio_connect() they show how it was opened. As with any close(2), the
+ * process loses its POSIX record locks on the file when the library closes its descriptor.
  */
 int blkio_connect(struct blkio *b);
 
 /**
- * Create the queues and make the device ready for I/O. connected -> started. 0 at once when
- * already started. -ENODEV: not connected; -EINVAL: a property has an impossible value.
+ * Create the queues, allocate all memory that the library itself needs for I/O, and make the device
+ * ready: connected -> started. Returns 0 at once if already started. -ENODEV: not connected;
+ * -EINVAL: a property has an impossible value; -ENOMEM.
  */
 int blkio_start(struct blkio *b);
 
 /**
  * Release *bp with its queues, memory regions and descriptors, and set *bp to NULL. bp and *bp may
- * be NULL. Valid in every state; no other call on the instance or its queues may be under way.
- * Requests still in flight are waited for, so their buffers may be freed afterwards.
+ * be NULL. Valid in every state. No other call on the instance or its queues may be in progress.
+ *
+ * Requests that were not submitted are dropped. The call waits for those in flight, so that their
+ * buffers may be freed afterwards. It takes at most 5 seconds, regardless of the number of queues
+ * and of signals; towards the end, it cancels the requests that can be cancelled. A device that has
+ * not answered by then may still access the buffers. To learn whether it may, call blkio_drain()
+ * first. Memory that the library allocated is not freed if such a device may still access it.
  */
 void blkio_destroy(struct blkio **bp);
+
+/*
+ * Not in libblkio: BLKIO_HAS_DRAIN tells that this header declares it.
+ */
+#define BLKIO_HAS_DRAIN 1
+
+/**
+ * End all requests, as blkio_destroy() does. Returns 0 once nothing can access the memory of
+ * requests any more. Returns -ETIME when the timeout has expired, or at once if the device is known
+ * never to release that memory. After -ETIME, call it again or keep the memory.
+ *
+ * If timeout is NULL, it waits as long as it takes. Otherwise timeout is updated to the time left.
+ * After nine tenths of the time, it cancels the requests that can be cancelled, and resets a virtio
+ * device.
+ *
+ * Valid in any state; before blkio_start() there is nothing to end. Any thread may call it, while
+ * no other call on the instance or its queues is in progress. Whatever it returned, the instance
+ * can afterwards only be destroyed and its completions be collected: blkioq_do_io() still returns
+ * them, with -ECANCELED for requests that were cancelled, not submitted, or queued since. An
+ * enabled completion fd is readable while there are any.
+ */
+int blkio_drain(struct blkio *b, struct timespec *timeout);
+
+/*
+ * Not in libblkio: BLKIO_HAS_CANCEL tells that this header declares it.
+ */
+#define BLKIO_HAS_CANCEL 1
+
+/**
+ * Let the blkio_*() call that is in progress on the instance fail soon with -ECANCELED, if it waits
+ * for the device or for a server. This is the one call that may overlap with others on the
+ * instance: any thread, and a signal handler, may make it, but not during or after blkio_destroy(),
+ * which begins by setting the pointer that it is given to NULL. If no call is in progress, or if it
+ * finishes without waiting, nothing happens.
+ *
+ * The state of the instance is as before the cancelled call. But a vhost-user server that still
+ * owes an answer can no longer be talked to: unless blkio_connect() was cancelled, the device then
+ * fails as if it had closed the connection. After a cancelled blkio_drain() or
+ * blkio_remove_queue(), requests may still access their memory, as after -ETIME. blkio_destroy()
+ * cannot be cancelled, nor can a system call that waits within the kernel, such as opening a file
+ * on a file system that does not answer.
+ */
+void blkio_cancel(struct blkio *b);
 
 /* ---- Properties --------------------------------------------------------------------------- */
 
 /**
- * Read a property. -ENOENT: unknown; -ENOTTY: it has another type; -ENODEV: not readable before a
- * later state. On failure *value is false, 0 or NULL.
+ * Read a property. -ENOENT: unknown; -ENOTTY: it has a different type; -ENODEV: only readable in a
+ * later state. On failure, *value is false, 0 or NULL.
  *
  * blkio_get_str() converts a property of any type ("true", "-5", ...); the caller frees *value
  * with free().
@@ -96,26 +157,27 @@ int blkio_get_uint64(struct blkio *b, const char *name, uint64_t *value);
 int blkio_get_str(struct blkio *b, const char *name, char **value);
 
 /**
- * Write a property. -ENOENT: unknown; -ENOTTY: it has another type; -EACCES: read-only; -ENODEV:
- * only writable in a later state; -EBUSY: only writable in an earlier state; -EINVAL: bad value.
+ * Write a property. -ENOENT: unknown; -ENOTTY: it has a different type; -EACCES: read-only;
+ * -ENODEV: only writable in a later state; -EBUSY: only writable in an earlier state; -EINVAL: bad
+ * value.
  *
  * blkio_set_str() converts to a property of any type: bool is exactly "true" or "false", numbers
- * are decimal. A string that does not parse is -EINVAL before anything else is checked.
+ * are decimal. A string that does not parse gives -EINVAL before anything else is checked.
  */
 int blkio_set_bool(struct blkio *b, const char *name, bool value);
 int blkio_set_int(struct blkio *b, const char *name, int value);
 int blkio_set_uint64(struct blkio *b, const char *name, uint64_t value);
 int blkio_set_str(struct blkio *b, const char *name, const char *value);
 
-/* ---- What there is ------------------------------------------------------------------------ */
+/* ---- Introspection ------------------------------------------------------------------------ */
 
 /*
- * Not in libblkio: BLKIO_HAS_PROPERTY_INFO says that this header declares it. Needs no instance and
- * no device.
+ * Not in libblkio: BLKIO_HAS_PROPERTY_INFO tells that this header declares it. These calls need
+ * neither an instance nor a device.
  */
 #define BLKIO_HAS_PROPERTY_INFO 1
 
-/** The name of a driver, for indexes from 0; NULL past the last one. Static text. */
+/** The name of the driver with this index, from 0; NULL past the last one. Static text. */
 const char *blkio_get_driver_name(int index);
 
 enum {
@@ -134,7 +196,7 @@ enum {
 /** A property of a driver. Later versions may add members at the end. */
 struct blkio_property_info {
 	const char *name;  /* static text */
-	const char *doc;   /* a sentence about it; static text */
+	const char *doc;   /* its meaning; static text */
 	uint32_t type;	   /* BLKIO_TYPE_* */
 	uint32_t readable; /* BLKIO_STATE_*: the states in which it can be read; not 0 */
 	uint32_t writable; /* BLKIO_STATE_*: the states in which it can be set */
@@ -142,8 +204,8 @@ struct blkio_property_info {
 };
 
 /**
- * Describe a property of a driver, for indexes from 0, in *info, of which the caller's program has
- * size bytes: sizeof(*info). What an older library does not know is 0 there.
+ * Describe the property with this index, from 0, of a driver in *info. size is sizeof(*info) in the
+ * calling program; an older library sets members that it does not know to 0.
  * -ENOENT: past the last property; -ENODEV: no such driver; -EINVAL.
  */
 int blkio_get_property_info(const char *driver, int index, struct blkio_property_info *info,
@@ -155,69 +217,101 @@ int blkio_get_property_info(const char *driver, int index, struct blkio_property
 struct blkio_mem_region {
 	void *addr;	   /* start, a multiple of "mem-region-alignment" */
 	size_t len;	   /* bytes, a multiple of "mem-region-alignment", not 0 */
-	uint64_t iova;	   /* reserved, 0 */
+	uint64_t iova;	   /* reserved */
 	int64_t fd_offset; /* where addr lies in fd, bytes */
 	int fd;		   /* file behind the memory; -1 where "needs-mem-region-fd" is false */
-	uint32_t flags;	   /* reserved, 0; ignored */
+	uint32_t flags;	   /* reserved */
 };
 
 /**
  * Allocate zeroed memory that suits this instance and has a file descriptor (a memfd, closed on
- * execve), and describe it in *region. Connected or started. It still has to be mapped.
+ * execve), and describe it in *region. Valid when connected or started. The region is not yet
+ * mapped.
  * -ENODEV: not connected; -EINVAL: len 0 or not a multiple of "mem-region-alignment"; -ENOMEM.
  */
 int blkio_alloc_mem_region(struct blkio *b, struct blkio_mem_region *region, size_t len);
 
-/** Free a region from blkio_alloc_mem_region(). Unmaps it if needed; ignores any other region. */
+/**
+ * Free a region from blkio_alloc_mem_region(), unmapped first if needed. Ignores other regions.
+ */
 void blkio_free_mem_region(struct blkio *b, const struct blkio_mem_region *region);
 
 /**
- * Let requests use the region. Started. The fd may be closed afterwards. Mapping is slow: map once
- * and reuse. -ENODEV: not connected; -EBUSY: not started; -EINVAL: misaligned, empty, already
- * mapped, overlapping, or without a needed fd; -ENOSPC: "max-mem-regions" reached.
+ * Let requests use the region. Valid when started. The fd may be closed afterwards. Mapping is
+ * slow: map once and reuse. -ENODEV: not connected; -EBUSY: not started; -EINVAL: misaligned,
+ * empty, already mapped, overlapping, or without a required fd; -ENOSPC: "max-mem-regions" reached.
  */
 int blkio_map_mem_region(struct blkio *b, const struct blkio_mem_region *region);
 
-/** Undo blkio_map_mem_region(). No request may be using it. Ignores a region that is not mapped. */
+/**
+ * Undo blkio_map_mem_region(); ignores a region that is not mapped. Afterwards the device can no
+ * longer access the region. Memory that io_uring has registered ("register-buffers") stays pinned
+ * until each queue's next request. The call does not wait for requests: no outstanding request may
+ * use the region. Such a request would fail, or still read or write the memory.
+ */
 void blkio_unmap_mem_region(struct blkio *b, const struct blkio_mem_region *region);
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
 /**
- * The queue with this index, or NULL when there is none or the instance is not started. Valid until
- * the queue is removed or the instance destroyed. Poll queues are numbered separately.
+ * The queue with this index, or NULL if it does not exist or the instance is not started. Valid
+ * until the queue is removed or the instance destroyed. Poll queues are numbered separately.
  */
 struct blkioq *blkio_get_queue(struct blkio *b, int index);
 struct blkioq *blkio_get_poll_queue(struct blkio *b, int index);
 
 /**
- * Add a queue to a started instance; returns its index, the lowest that is free.
+ * Add a queue to a started instance; returns its index, the lowest free one.
  * -ENOTSUP: "can-add-queues" (or "supports-poll-queues") is false; -EBUSY: not started;
  * -ENOSPC: "max-queues" reached.
  */
 int blkio_add_queue(struct blkio *b);
 int blkio_add_poll_queue(struct blkio *b);
 
-/** Remove a queue; the others keep their index. -ENOENT: there is none with this index. */
+/**
+ * Remove a queue; the others keep their index. Its requests end as with blkio_destroy(), within the
+ * same time. -ENOENT: no queue has this index; -ETIME: requests are still in flight. The queue then
+ * still exists, accepts no more requests, and can be removed later. Completions may be lost then.
+ */
 int blkio_remove_queue(struct blkio *b, int index);
 int blkio_remove_poll_queue(struct blkio *b, int index);
 
 /* ---- Requests ----------------------------------------------------------------------------- */
 
 enum {
-	BLKIO_REQ_FUA = 1 << 0,		/* on stable storage before it completes; all writes */
+	BLKIO_REQ_FUA = 1 << 0,		/* all writes: on stable storage before completion */
 	BLKIO_REQ_NO_UNMAP = 1 << 1,	/* write zeroes: keep the space allocated */
 	BLKIO_REQ_NO_FALLBACK = 1 << 2, /* write zeroes: -ENOTSUP rather than write zero buffers */
+	BLKIO_REQ_ATOMIC = 1 << 3,	/* write, writev: all or nothing, also if power fails */
+	/* Bits 16 to 31 are reserved for placement hints (NVMe's FDP). So far, they are unknown. */
 };
 
-/**
- * Put a request on the queue. Any number may be outstanding. The device may see it at once, and
- * will by the next blkioq_do_io(). Never fails: whatever is wrong with a request comes back in its
- * completion, together with user_data. Requests in flight together are not ordered.
+/*
+ * Not in libblkio: BLKIO_HAS_REQ_ATOMIC tells that this header declares the flag.
  *
- * start and lengths are multiples of "request-alignment"; buffers and the lengths of their segments
- * are multiples of "buf-alignment" and lie in mapped regions if "needs-mem-regions". Buffers and
- * the iovec array belong to the library until the request completes.
+ * After a power failure, either all of a write with BLKIO_REQ_ATOMIC is there or nothing of it. It
+ * is one operation of the device: the library never splits it, and refuses with -EINVAL what cannot
+ * be one. The length is at least "atomic-write-unit-min" and at most "atomic-write-unit-max", and
+ * the range does not cross a multiple of "atomic-write-boundary" (counted from
+ * "atomic-write-boundary-offset"), unless that is 0. With io_uring and posix, which ask for it with
+ * RWF_ATOMIC (Linux 6.11), the length must also be a power of two, start a multiple of it, and the
+ * data one segment. With the drivers for NVMe, the controller's and the namespace's limits apply.
+ * -ENOTSUP: "atomic-write-unit-max" is 0, as with all other drivers and devices. The flag does not
+ * say that the data is on stable storage: for that there are BLKIO_REQ_FUA and flush.
+ */
+#define BLKIO_HAS_REQ_ATOMIC 1
+
+/**
+ * Put a request on the queue. Any number of requests may be outstanding. The device may see the
+ * request at once, and sees it by the next blkioq_do_io(). The call never fails: an error in the
+ * request is reported in its completion, together with user_data. The call never waits for the
+ * device or for other threads. Requests that are in flight together are not ordered.
+ *
+ * start and lengths must be multiples of "request-alignment". Buffers and the lengths of their
+ * segments must be multiples of "buf-alignment", and lie in mapped regions if "needs-mem-regions"
+ * is true. Buffers and the iovec array belong to the library until the request completes. If the
+ * library or the kernel copies the data, a buffer at an address that cannot be read or written
+ * completes with -EFAULT. The iovec array must be readable.
  */
 void blkioq_read(struct blkioq *q, uint64_t start, void *buf, size_t len, void *user_data,
 		 uint32_t flags);
@@ -228,15 +322,24 @@ void blkioq_readv(struct blkioq *q, uint64_t start, const struct iovec *iovec, i
 void blkioq_writev(struct blkioq *q, uint64_t start, struct iovec *iovec, int iovcnt,
 		   void *user_data, uint32_t flags);
 
-/** Make the range read as zeroes, without transferring them where the device can. */
+/**
+ * Make the range read as zeroes, without transferring zeroes if the device supports that. A device
+ * may support it for whole logical blocks only: then zeroes are written before and after those
+ * blocks, unless BLKIO_REQ_NO_FALLBACK forbids it. After a failure, even -ENOTSUP, the contents of
+ * the range are undefined: Linux drops what its page cache holds of a block device before it asks
+ * the device.
+ */
 void blkioq_write_zeroes(struct blkioq *q, uint64_t start, uint64_t len, void *user_data,
 			 uint32_t flags);
 
-/** Tell the device that the range is no longer needed; it reads as anything until written. */
+/**
+ * Tell the device that the range is no longer needed. Until it is written again, its contents are
+ * undefined. Logical blocks that are only partly in the range are not discarded.
+ */
 void blkioq_discard(struct blkioq *q, uint64_t start, uint64_t len, void *user_data,
 		    uint32_t flags);
 
-/** Put on stable storage whatever writes completed before this request. */
+/** Put on stable storage all writes that completed before this request was queued. */
 void blkioq_flush(struct blkioq *q, void *user_data, uint32_t flags);
 
 /* ---- Zones -------------------------------------------------------------------------------- */
@@ -269,8 +372,9 @@ struct blkio_zone {
 };
 
 /**
- * Describe up to nr_zones zones, from the one that holds offset on. The completion's ret is how
- * many were filled in. Drivers without zones complete it, and all below, with -ENOTSUP.
+ * Describe up to nr_zones zones, starting with the one that contains offset. The completion's ret
+ * is the number of zones filled in. Drivers without zones complete this and all requests below with
+ * -ENOTSUP.
  */
 void blkioq_report_zones(struct blkioq *q, uint64_t offset, struct blkio_zone *zones,
 			 uint32_t nr_zones, void *user_data, uint32_t flags);
@@ -287,6 +391,24 @@ void blkioq_finish_all_zones(struct blkioq *q, void *user_data, uint32_t flags);
 void blkioq_open_all_zones(struct blkioq *q, void *user_data, uint32_t flags);
 void blkioq_reset_all_zones(struct blkioq *q, void *user_data, uint32_t flags);
 
+/*
+ * Not in libblkio: BLKIO_HAS_ZONE_APPEND tells that this header declares it.
+ */
+#define BLKIO_HAS_ZONE_APPEND 1
+
+/**
+ * Write at the write pointer of the zone that starts at offset zone. The device chooses where: when
+ * the request completes with 0, *written_at is the offset in bytes of the first byte written. So
+ * many requests, from any number of threads and processes, can write to a zone at the same time.
+ *
+ * len is at most "zone-append-max-bytes" (-EINVAL), and a multiple of "request-alignment". The
+ * request is one operation of the device, which writes all of it or fails. buf and *written_at
+ * belong to the library until it completes. BLKIO_REQ_FUA is the one flag. The drivers for NVMe
+ * support it on namespaces for which "append-support" is true; all else completes it with -ENOTSUP.
+ */
+void blkioq_zone_append(struct blkioq *q, uint64_t zone, const void *buf, size_t len,
+			uint64_t *written_at, void *user_data, uint32_t flags);
+
 /* ---- Completions -------------------------------------------------------------------------- */
 
 /** A finished request. */
@@ -298,27 +420,32 @@ struct blkio_completion {
 };
 
 /**
- * Submit what is queued, wait for at least min completions, and fill in up to max. Returns how many
- * were filled in. max 0 with completions NULL and min 0 just submits.
+ * Submit the queued requests, wait for at least min completions, and fill in up to max. Returns the
+ * number filled in. With max 0, min 0 and completions NULL, it only submits.
  *
- * timeout, when not NULL, bounds the wait and is updated to what is left of it; -ETIME when it ran
- * out before min completions came. Whatever had completed is returned by the next call.
- * -EINVAL: negative, min > max, min > requests outstanding, or a malformed timeout.
+ * A timeout other than NULL bounds the wait, and is updated to the time left. -ETIME: the timeout
+ * expired before min requests completed; the next call returns the completions that are there.
+ * -EINVAL: negative numbers, min > max, min > outstanding requests, or a malformed timeout.
+ * -ENOMEM, once: there was no memory for the last requests, which will not complete; the message
+ * says how many.
  */
 int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min, int max,
 		 struct timespec *timeout);
 
 /**
- * The same, but a signal ends the wait with -EINTR. sig, when not NULL, is the thread's signal mask
- * while it waits. Not supported on poll queues with min > 0 (-ENOTSUP).
+ * Like blkioq_do_io(), but a signal ends the wait with -EINTR, even if some requests completed: the
+ * next call returns those. If min completions are there, the call returns them and no error. sig,
+ * if not NULL, is the thread's signal mask during the wait. Poll queues do not support min > 0
+ * (-ENOTSUP).
  */
 int blkioq_do_io_interruptible(struct blkioq *q, struct blkio_completion *completions, int min,
 			       int max, struct timespec *timeout, const sigset_t *sig);
 
 /**
  * An eventfd (non-blocking, close-on-exec) that becomes readable when blkioq_do_io() should be
- * called; read 8 bytes from it first. Belongs to the queue. -1 for poll queues. Silent until
- * enabled; enabling also covers requests already in flight. May fire without need.
+ * called. Read 8 bytes from it before that call. It belongs to the queue; -1 for poll queues. It
+ * stays silent until it is enabled; enabling also covers requests already in flight. It may signal
+ * spuriously, and virtio devices may make it do so while it is not enabled.
  */
 int blkioq_get_completion_fd(struct blkioq *q);
 void blkioq_set_completion_fd_enabled(struct blkioq *q, bool enable);

@@ -13,7 +13,6 @@
 
 #include "nvme/nvme_io_uring.h"
 
-#define PAGE_SIZE_MIN	4096
 #define KERNEL_SEGMENTS 127 /* of the NVMe driver, where sysfs does not say */
 
 /* ---- Finding the namespace ---------------------------------------------------------------- */

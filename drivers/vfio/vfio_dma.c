@@ -7,34 +7,35 @@ int vfio_init_iova(struct vfio_device *d, const struct iova_range *ranges, size_
 	int ret = iova_init(&d->iova, ranges, n, page);
 
 	d->page = page;
-	return ret < 0 ? bk_err(-ret, "the IOMMU of %s translates no addresses", d->address) : 0;
+	return ret < 0 ? bk_err(-ret, "the IOMMU of %s does not translate addresses", d->address)
+		       : 0;
 }
 
-int vfio_map_somewhere(struct vfio_device *d, struct bk_region *r,
-		       int (*map)(const struct vfio_device *d, const struct bk_region *region))
+int vfio_dma_map(struct vfio_device *d, struct bk_region *r,
+		 int (*map)(const struct vfio_device *d, const struct bk_region *region))
 {
-	int ret = iova_take(&d->iova, r->addr, r->len, &r->iova);
+	int ret = iova_alloc(&d->iova, r->addr, r->len, &r->iova);
 
 	if (ret < 0)
-		return bk_err(-ret, "the IOMMU has no addresses left for %llu bytes",
+		return bk_err(-ret, "the IOMMU has no free address range of %llu bytes",
 			      (unsigned long long)r->len);
 	ret = map(d, r);
 	if (!ret)
 		return 0;
-	iova_give(&d->iova, r->iova);
+	iova_free(&d->iova, r->iova);
 	if (ret == ENOMEM)
 		return bk_err(ENOMEM,
-			      "cannot map %llu bytes for %s: all of them stay in memory, and "
-			      "RLIMIT_MEMLOCK (\"ulimit -l\") bounds how much may",
+			      "cannot map %llu bytes for %s: mapped memory is locked, and "
+			      "RLIMIT_MEMLOCK (\"ulimit -l\") is too low",
 			      (unsigned long long)r->len, d->address);
 	return bk_err(ret, "cannot map %llu bytes at %p for %s: %s", (unsigned long long)r->len,
 		      (void *)r->addr, d->address, strerror(ret));
 }
 
-void vfio_unmap_there(struct vfio_device *d, const struct bk_region *r,
-		      int (*unmap)(const struct vfio_device *d, const struct bk_region *region))
+void vfio_dma_unmap(struct vfio_device *d, const struct bk_region *r,
+		    int (*unmap)(const struct vfio_device *d, const struct bk_region *region))
 {
 	/* Addresses that could not be unmapped are not used again. */
 	if (!unmap(d, r))
-		iova_give(&d->iova, r->iova);
+		iova_free(&d->iova, r->iova);
 }

@@ -26,11 +26,11 @@ static int open_node(struct vfio_device *d, const char *path)
 		return 0;
 	if (errno == EBUSY)
 		return bk_err(EBUSY,
-			      "%s is open elsewhere: the devices of an IOMMU group serve one "
-			      "program at a time (\"fuser %s\" names it)",
+			      "%s is in use: only one program at a time can use the devices of an "
+			      "IOMMU group (\"fuser %s\" shows which)",
 			      path, path);
 	if (errno == ENOENT)
-		return bk_err(ENODEV, "there is no %s: is this a container without /dev/vfio?",
+		return bk_err(ENODEV, "%s does not exist: is this a container without /dev/vfio?",
 			      path);
 	return bk_err(errno, "cannot open %s: %m", path);
 }
@@ -38,17 +38,17 @@ static int open_node(struct vfio_device *d, const char *path)
 static int check_viable(const struct vfio_device *d, const char *path)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char number[64];
+	struct sysfs_name number;
 
 	if (ioctl(d->group, VFIO_GROUP_GET_STATUS, &status) < 0)
 		return bk_err(errno, "VFIO_GROUP_GET_STATUS of %s: %m", path);
 	if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
 		return 0;
-	vfio_read_link(d, "iommu_group", number);
+	number = vfio_read_link(d, "iommu_group");
 	return bk_err(EPERM,
 		      "IOMMU group %s is not viable: bind every device of "
 		      "/sys/kernel/iommu_groups/%s/devices to vfio-pci, or unbind it",
-		      number, number);
+		      number.s, number.s);
 }
 
 static int open_container(struct vfio_device *d, unsigned long iommu)
@@ -57,15 +57,16 @@ static int open_container(struct vfio_device *d, unsigned long iommu)
 	if (d->container < 0)
 		return bk_err(errno, "cannot open /dev/vfio/vfio: %m");
 	if (ioctl(d->container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
-		return bk_err(ENOTSUP, "this kernel's VFIO has another version than 0");
+		return bk_err(ENOTSUP, "this kernel's VFIO API is not version 0");
 	if (ioctl(d->group, VFIO_GROUP_SET_CONTAINER, &d->container) < 0)
 		return bk_err(errno, "VFIO_GROUP_SET_CONTAINER: %m");
 	if (ioctl(d->container, VFIO_CHECK_EXTENSION, iommu) != 1)
-		return bk_err(ENOTSUP, "this kernel's VFIO has no type 1 v2 IOMMU: load the module "
-				       "vfio_iommu_type1");
+		return bk_err(ENOTSUP, "this kernel's VFIO does not support the type 1 v2 IOMMU: "
+				       "load the module vfio_iommu_type1");
 	if (ioctl(d->container, VFIO_SET_IOMMU, iommu) < 0)
 		return bk_err(errno, "VFIO_SET_IOMMU: %m%s",
-			      errno == EPERM ? "; does the platform remap interrupts?" : "");
+			      errno == EPERM ? "; does the platform support interrupt remapping?"
+					     : "");
 	return 0;
 }
 
@@ -85,7 +86,7 @@ int vfio_open_group_device(struct vfio_device *d)
 {
 	d->device = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->address);
 	if (d->device < 0)
-		return bk_err(errno, "VFIO does not give PCI device %s: %m", d->address);
+		return bk_err(errno, "VFIO_GROUP_GET_DEVICE_FD for PCI device %s: %m", d->address);
 	return 0;
 }
 
@@ -160,7 +161,7 @@ static int read_limits(struct vfio_device *d)
 {
 	struct vfio_iommu_type1_info *info = get_info(d);
 	struct vfio_iommu_type1_info_dma_avail avail;
-	uint64_t page = 4096;
+	uint64_t page = page_size();
 	int ret;
 
 	if (!info)
@@ -180,15 +181,13 @@ static int read_limits(struct vfio_device *d)
 	return ret;
 }
 
-/* ---- The way ------------------------------------------------------------------------------ */
+/* ---- The backend -------------------------------------------------------------------------- */
 
 static int group_open(struct vfio_device *d)
 {
-	char number[64];
-	int ret;
+	struct sysfs_name number = vfio_read_link(d, "iommu_group");
+	int ret = vfio_open_group(d, number.s, VFIO_TYPE1v2_IOMMU);
 
-	vfio_read_link(d, "iommu_group", number);
-	ret = vfio_open_group(d, number, VFIO_TYPE1v2_IOMMU);
 	if (!ret)
 		ret = read_limits(d);
 	return ret < 0 ? ret : vfio_open_group_device(d);
@@ -220,15 +219,15 @@ static int unmap_dma(const struct vfio_device *d, const struct bk_region *r)
 
 static int group_map(struct vfio_device *d, struct bk_region *r)
 {
-	return vfio_map_somewhere(d, r, map_dma);
+	return vfio_dma_map(d, r, map_dma);
 }
 
 static void group_unmap(struct vfio_device *d, const struct bk_region *r)
 {
-	vfio_unmap_there(d, r, unmap_dma);
+	vfio_dma_unmap(d, r, unmap_dma);
 }
 
-const struct vfio_way vfio_group_way = {
+const struct vfio_backend vfio_group_backend = {
 	.open = group_open,
 	.map = group_map,
 	.unmap = group_unmap,

@@ -25,7 +25,7 @@ static void find_node(const struct vfio_device *d, char node[300])
 	DIR *dir;
 
 	node[0] = '\0';
-	snprintf(folder, sizeof(folder), "/sys/bus/pci/devices/%s/vfio-dev", d->address);
+	snprintf(folder, sizeof(folder), VFIO_SYSFS "%s/vfio-dev", d->address);
 	dir = opendir(folder);
 	while (dir && (e = readdir(dir))) {
 		if (e->d_name[0] != '.')
@@ -64,12 +64,12 @@ static int bind(const struct vfio_device *d, const char *node)
 	/* EINVAL: by its character device; EBUSY: by its group */
 	if (errno == EINVAL || errno == EBUSY)
 		return bk_err(EBUSY,
-			      "%s is open elsewhere (\"fuser %s /dev/vfio/*\" names the program), "
+			      "%s is in use (\"fuser %s /dev/vfio/*\" shows by which program), "
 			      "or a device of its IOMMU group is bound to another driver than "
 			      "vfio-pci (see /sys/bus/pci/devices/%s/iommu_group/devices)",
 			      node, node, d->address);
 	return bk_err(errno, "VFIO_DEVICE_BIND_IOMMUFD of %s: %m%s", node,
-		      errno == EPERM ? "; does the platform remap interrupts?" : "");
+		      errno == EPERM ? "; does the platform support interrupt remapping?" : "");
 }
 
 static int attach(struct vfio_device *d)
@@ -105,13 +105,13 @@ static int read_ranges(struct vfio_device *d)
 			return bk_err(ENOMEM, "out of memory");
 		cmd.ranges = (uintptr_t)ranges;
 	}
-	ret = vfio_init_iova(d, ranges, cmd.nr_ranges, max_u64(cmd.out_alignment, 4096));
+	ret = vfio_init_iova(d, ranges, cmd.nr_ranges, max_u64(cmd.out_alignment, page_size()));
 free_ranges:
 	free(ranges);
 	return ret;
 }
 
-/* ---- The way ------------------------------------------------------------------------------ */
+/* ---- The backend -------------------------------------------------------------------------- */
 
 static int iommufd_open(struct vfio_device *d)
 {
@@ -120,10 +120,10 @@ static int iommufd_open(struct vfio_device *d)
 
 	find_node(d, node);
 	if (!node[0])
-		return bk_err(ENODEV,
-			      "VFIO has no node for PCI device %s: is this a container without "
-			      "/dev/vfio?",
-			      d->address);
+		return bk_err(
+		    ENODEV,
+		    "PCI device %s has no VFIO device node: is this a container without /dev/vfio?",
+		    d->address);
 	ret = open_nodes(d, node);
 	if (!ret)
 		ret = bind(d, node);
@@ -161,15 +161,15 @@ static int unmap(const struct vfio_device *d, const struct bk_region *r)
 
 static int iommufd_map(struct vfio_device *d, struct bk_region *r)
 {
-	return vfio_map_somewhere(d, r, map);
+	return vfio_dma_map(d, r, map);
 }
 
 static void iommufd_unmap(struct vfio_device *d, const struct bk_region *r)
 {
-	vfio_unmap_there(d, r, unmap);
+	vfio_dma_unmap(d, r, unmap);
 }
 
-const struct vfio_way vfio_iommufd_way = {
+const struct vfio_backend vfio_iommufd_backend = {
 	.open = iommufd_open,
 	.map = iommufd_map,
 	.unmap = iommufd_unmap,

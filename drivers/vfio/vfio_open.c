@@ -10,8 +10,6 @@
 
 #include "vfio/vfio.h"
 
-#define SYSFS "/sys/bus/pci/devices/"
-
 /* ---- Finding the device ------------------------------------------------------------------- */
 
 /* Accepts 01:00.0, too; writes the address in full. */
@@ -35,6 +33,9 @@ static int find_address(struct vfio_device *d, const char *path)
 	char real[PATH_MAX];
 	const char *name = path;
 
+	if (strlen(path) >= sizeof(real))
+		return bk_err(ENAMETOOLONG, "property \"path\" is longer than %zu bytes",
+			      sizeof(real) - 1);
 	if (strchr(path, '/')) {
 		if (!realpath(path, real))
 			return bk_err(errno, "%s: %m", path);
@@ -44,42 +45,30 @@ static int find_address(struct vfio_device *d, const char *path)
 	if (parse_address(name, d->address))
 		return 0;
 	return bk_err(EINVAL,
-		      "%s is neither the folder of a PCI device, such as " SYSFS "0000:01:00.0, "
+		      "%s is neither the sysfs folder of a PCI device, such as " VFIO_SYSFS
+		      "0000:01:00.0, "
 		      "nor a PCI address",
 		      path);
 }
 
-void vfio_read_link(const struct vfio_device *d, const char *link, char name[64])
-{
-	char path[64], target[PATH_MAX];
-	ssize_t n;
-
-	name[0] = '\0';
-	snprintf(path, sizeof(path), SYSFS "%s/%s", d->address, link);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return;
-	target[n] = '\0';
-	snprintf(name, 64, "%s", basename(target));
-}
-
 static int check_driver(const struct vfio_device *d)
 {
-	char path[64], driver[64];
+	struct sysfs_name driver;
+	char path[64];
 
-	snprintf(path, sizeof(path), SYSFS "%s", d->address);
+	snprintf(path, sizeof(path), VFIO_SYSFS "%s", d->address);
 	if (access(path, F_OK) < 0)
-		return bk_err(errno, "there is no PCI device %s: %s: %m", d->address, path);
-	vfio_read_link(d, "driver", driver);
-	if (strcmp(driver, "vfio-pci"))
-		return bk_err(driver[0] ? EBUSY : ENODEV,
+		return bk_err(errno, "PCI device %s does not exist: %s: %m", d->address, path);
+	driver = vfio_read_link(d, "driver");
+	if (strcmp(driver.s, "vfio-pci"))
+		return bk_err(driver.s[0] ? EBUSY : ENODEV,
 			      "PCI device %s is bound to %s, not to vfio-pci; see \"vfio-bind bind "
 			      "%s\"",
-			      d->address, driver[0] ? driver : "no driver", d->address);
+			      d->address, driver.s[0] ? driver.s : "no driver", d->address);
 	return 0;
 }
 
-/* ---- Which way ---------------------------------------------------------------------------- */
+/* ---- Which backend ------------------------------------------------------------------------ */
 
 /* No IOMMU: physical addresses, if that was asked for. */
 static int choose_physical(struct vfio_device *d, bool physical)
@@ -87,27 +76,27 @@ static int choose_physical(struct vfio_device *d, bool physical)
 	if (!physical)
 		return bk_err(
 		    ENODEV,
-		    "PCI device %s is behind no IOMMU: turn it on in the firmware and for "
-		    "the kernel (intel_iommu=on, ...); property \"allow-no-iommu\" does "
-		    "without, which protects no memory from the device",
+		    "PCI device %s is not behind an IOMMU: enable the IOMMU in the firmware and "
+		    "the kernel (intel_iommu=on, ...); property \"allow-no-iommu\" works without "
+		    "one, but then no memory is protected from the device",
 		    d->address);
-	d->way = &vfio_physical_way;
+	d->backend = &vfio_physical_backend;
 	return 0;
 }
 
-static int choose_way(struct vfio_device *d, bool physical)
+static int choose_backend(struct vfio_device *d, bool physical)
 {
-	char group[64], node[96];
+	struct sysfs_name group = vfio_read_link(d, "iommu_group");
+	char node[96];
 
-	vfio_read_link(d, "iommu_group", group);
-	snprintf(node, sizeof(node), "/dev/vfio/noiommu-%s", group);
-	if (!group[0] || !access(node, F_OK))
+	snprintf(node, sizeof(node), "/dev/vfio/noiommu-%s", group.s);
+	if (!group.s[0] || !access(node, F_OK))
 		return choose_physical(d, physical);
 	/* Who may use only one of the two gets that. */
-	snprintf(node, sizeof(node), "/dev/vfio/%s", group);
-	d->way = &vfio_group_way;
+	snprintf(node, sizeof(node), "/dev/vfio/%s", group.s);
+	d->backend = &vfio_group_backend;
 	if (vfio_has_iommufd(d) || access(node, F_OK) < 0)
-		d->way = &vfio_iommufd_way;
+		d->backend = &vfio_iommufd_backend;
 	return 0;
 }
 
@@ -128,14 +117,20 @@ int vfio_open(struct vfio_device *d, const char *path, bool physical)
 {
 	int ret;
 
-	*d = (struct vfio_device){ .device = -1, .container = -1, .group = -1, .iommufd = -1 };
+	*d = (struct vfio_device){
+		.device = -1,
+		.container = -1,
+		.group = -1,
+		.iommufd = -1,
+		.event_fds = { -1, -1 },
+	};
 	ret = find_address(d, path);
 	if (!ret)
 		ret = check_driver(d);
 	if (!ret)
-		ret = choose_way(d, physical);
+		ret = choose_backend(d, physical);
 	if (!ret)
-		ret = d->way->open(d);
+		ret = d->backend->open(d);
 	if (!ret)
 		ret = find_config(d);
 	if (ret < 0)
@@ -146,7 +141,8 @@ int vfio_open(struct vfio_device *d, const char *path, bool physical)
 void vfio_close(struct vfio_device *d)
 {
 	/* The device first: it is reset before what it reaches is let go. */
-	int *fds[] = { &d->device, &d->group, &d->container, &d->iommufd };
+	int *fds[] = { &d->device,  &d->group,	      &d->container,
+		       &d->iommufd, &d->event_fds[0], &d->event_fds[1] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)

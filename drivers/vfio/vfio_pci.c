@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Configuration space, BARs and interrupts of an open device. */
+/* Configuration space, BARs and interrupts of an open device, and its folder in sysfs. */
+#include <linux/pci_regs.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "vfio/vfio.h"
+
+/* ---- sysfs -------------------------------------------------------------------------------- */
+
+struct sysfs_name vfio_read_link(const struct vfio_device *d, const char *link)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), VFIO_SYSFS "%s/%s", d->address, link);
+	return sysfs_read_link(path);
+}
 
 /* ---- Configuration space ------------------------------------------------------------------ */
 
@@ -68,15 +81,15 @@ int vfio_bar_size(const struct vfio_device *d, unsigned bar, uint64_t *size)
 int vfio_map_window(const struct vfio_device *d, unsigned bar, uint64_t offset, uint64_t len,
 		    struct vfio_window *w)
 {
-	uint64_t page = sysconf(_SC_PAGESIZE), start = offset & ~(page - 1), end;
+	uint64_t page = page_size(), start = offset & ~(page - 1), end;
 	struct vfio_region_info info;
 	int ret = bar_info(d, bar, &info);
 
 	if (ret < 0)
 		return ret;
 	if (!len || __builtin_add_overflow(offset, len, &end) || end > info.size)
-		return bk_err(EPROTO, "%s has no %llu bytes at %#llx of BAR %u", d->address,
-			      (unsigned long long)len, (unsigned long long)offset, bar);
+		return bk_err(EPROTO, "%s does not have %llu bytes at offset %#llx of BAR %u",
+			      d->address, (unsigned long long)len, (unsigned long long)offset, bar);
 	w->map_len = round_up(end - start, page);
 	w->map = mmap(NULL, w->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, d->device,
 		      info.offset + start);
@@ -139,7 +152,7 @@ int vfio_enable_irqs(const struct vfio_device *d, unsigned index, unsigned n)
 		.index = index,
 	};
 
-	/* Kernels before 6.5 cannot add vectors to those that are reserved: begin anew. */
+	/* Kernels before 6.5 cannot add vectors to those that are reserved: begin again. */
 	ioctl(d->device, VFIO_DEVICE_SET_IRQS, &off);
 	return set_irqs(d, index, 0, n, -1);
 }
@@ -147,4 +160,29 @@ int vfio_enable_irqs(const struct vfio_device *d, unsigned index, unsigned n)
 int vfio_set_irq(const struct vfio_device *d, unsigned index, unsigned vector, int fd)
 {
 	return set_irqs(d, index, vector, 1, fd);
+}
+
+/* ---- Events ------------------------------------------------------------------------------- */
+
+int vfio_watch_event(struct vfio_device *d, unsigned event, struct pollfd *p)
+{
+	static const unsigned irqs[] = { VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX };
+	int *fd = &d->event_fds[event];
+	unsigned n = 0;
+	int ret = vfio_count_irqs(d, irqs[event], &n);
+
+	if (*fd < 0)
+		*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (*fd < 0)
+		return bk_err(errno, "cannot watch the device: eventfd: %m");
+	*p = (struct pollfd){ .fd = *fd, .events = POLLIN };
+	return !ret && n ? vfio_set_irq(d, irqs[event], 0, *fd) : 0;
+}
+
+const char *vfio_event_text(unsigned event)
+{
+	return event == VFIO_EVENT_ERROR
+		   ? "the PCI device reported an unrecoverable error"
+		   : "the PCI device is being removed or unbound: destroy the instance to release "
+		     "it";
 }

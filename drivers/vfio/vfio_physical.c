@@ -18,7 +18,6 @@
 
 #include "vfio/vfio.h"
 
-#define PAGE	       4096ULL
 #define PIN_LEN_MAX    (1ULL << 30) /* of a registered buffer */
 #define PINS_MAX       16	    /* buffers of a ring, so 16 GiB of a region */
 #define ENTRY_PRESENT  (1ULL << 63) /* of pagemap */
@@ -32,18 +31,17 @@ struct vfio_pin {
 
 static int physical_open(struct vfio_device *d)
 {
-	char number[64], node[80];
+	struct sysfs_name number = vfio_read_link(d, "iommu_group");
+	char node[80];
 	int ret;
 
-	vfio_read_link(d, "iommu_group", number);
-	if (!number[0])
+	if (!number.s[0])
 		return bk_err(ENODEV,
-			      "PCI device %s is behind no IOMMU, and VFIO lends it only with its "
-			      "parameter enable_unsafe_noiommu_mode, set before it is bound to "
-			      "vfio-pci",
+			      "PCI device %s is not behind an IOMMU: set VFIO's parameter "
+			      "enable_unsafe_noiommu_mode before you bind the device to vfio-pci",
 			      d->address);
-	snprintf(node, sizeof(node), "noiommu-%s", number);
-	d->page = PAGE;
+	snprintf(node, sizeof(node), "noiommu-%s", number.s);
+	d->page = page_size();
 	d->max_mappings = UINT64_MAX;
 	ret = vfio_open_group(d, node, VFIO_NOIOMMU_IOMMU);
 	return ret < 0 ? ret : vfio_open_group_device(d);
@@ -74,15 +72,13 @@ static int pin(const struct bk_region *r)
 	int ring = syscall(SYS_io_uring_setup, 1, &params), ret;
 
 	if (ring < 0)
-		return bk_err(errno,
-			      "without an IOMMU, memory is held in its place by io_uring, which "
-			      "refuses: io_uring_setup: %m");
+		return bk_err(errno, "cannot pin memory: without an IOMMU, the library pins it "
+				     "through io_uring: io_uring_setup: %m");
 	if (register_buffers(ring, r) < 0) {
-		ret =
-		    bk_err(errno,
-			   "cannot hold %llu bytes in their place: %m; is RLIMIT_MEMLOCK (\"ulimit "
-			   "-l\") too small?",
-			   (unsigned long long)r->len);
+		ret = bk_err(errno,
+			     "cannot pin %llu bytes of memory: %m; is RLIMIT_MEMLOCK (\"ulimit "
+			     "-l\") too low?",
+			     (unsigned long long)r->len);
 		close(ring);
 		return ret;
 	}
@@ -93,33 +89,32 @@ static int pin(const struct bk_region *r)
 
 static int not_contiguous(const struct bk_region *r, uint64_t at)
 {
-	return bk_err(
-	    EINVAL,
-	    "memory at %p, %llu bytes, is not contiguous in physical memory: it breaks "
-	    "after %llu bytes. Without an IOMMU it must be: take regions of one huge page "
-	    "at most, or raise default_hugepagesz, or have fewer or smaller queues",
-	    (void *)r->addr, (unsigned long long)r->len, (unsigned long long)at);
+	return bk_err(EINVAL,
+		      "memory at %p, %llu bytes, is contiguous in physical memory for %llu bytes "
+		      "only. Without an IOMMU all of it must be: use regions of at most one huge "
+		      "page, raise default_hugepagesz, or use fewer or smaller queues",
+		      (void *)r->addr, (unsigned long long)r->len, (unsigned long long)at);
 }
 
 /* Follow the region through the page table; sets r->iova. */
 static int follow(int pagemap, struct bk_region *r)
 {
-	uint64_t entries[512], at = 0, pfn;
+	uint64_t entries[512], at = 0, page = page_size(), pfn;
 
 	while (at < r->len) {
-		size_t n = min_u64(ARRAY_SIZE(entries), (r->len - at) / PAGE);
+		size_t n = min_u64(ARRAY_SIZE(entries), (r->len - at) / page);
 		ssize_t len = n * sizeof(entries[0]);
 
-		if (pread(pagemap, entries, len, (r->addr + at) / PAGE * sizeof(entries[0])) != len)
+		if (pread(pagemap, entries, len, (r->addr + at) / page * sizeof(entries[0])) != len)
 			return bk_err(EIO, "cannot read /proc/self/pagemap");
-		for (size_t i = 0; i < n; i++, at += PAGE) {
+		for (size_t i = 0; i < n; i++, at += page) {
 			pfn = entries[i] & ENTRY_PFN_MASK;
 			if (!(entries[i] & ENTRY_PRESENT) || !pfn)
-				return bk_err(EPERM, "/proc/self/pagemap does not tell physical "
-						     "addresses: that takes CAP_SYS_ADMIN");
+				return bk_err(EPERM, "/proc/self/pagemap does not show physical "
+						     "addresses: that requires CAP_SYS_ADMIN");
 			if (!at)
-				r->iova = pfn * PAGE;
-			else if (pfn * PAGE != r->iova + at)
+				r->iova = pfn * page;
+			else if (pfn * page != r->iova + at)
 				return not_contiguous(r, at);
 		}
 	}
@@ -137,7 +132,7 @@ static int find_physical(struct bk_region *r)
 	return ret;
 }
 
-/* ---- The way ------------------------------------------------------------------------------ */
+/* ---- The backend -------------------------------------------------------------------------- */
 
 static int physical_map(struct vfio_device *d, struct bk_region *r)
 {
@@ -179,7 +174,7 @@ static void physical_unmap(struct vfio_device *d, const struct bk_region *r)
 	}
 }
 
-const struct vfio_way vfio_physical_way = {
+const struct vfio_backend vfio_physical_backend = {
 	.open = physical_open,
 	.map = physical_map,
 	.unmap = physical_unmap,

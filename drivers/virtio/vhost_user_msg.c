@@ -3,11 +3,10 @@
  */
 #include "virtio/vhost_user_msg.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "common/wait.h"
 
 #define FDS_MAX 8
 
@@ -15,27 +14,6 @@ union control {
 	struct cmsghdr header;
 	char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
 };
-
-/* Wait until the socket can be read or written. */
-static int wait_for(int sock, short events, int64_t deadline)
-{
-	struct pollfd p = { .fd = sock, .events = events };
-
-	for (;;) {
-		int64_t left = deadline - now_ns();
-		struct timespec ts;
-		int n;
-
-		if (left <= 0)
-			return -ETIMEDOUT;
-		ts = (struct timespec){ left / NSEC_PER_SEC, left % NSEC_PER_SEC };
-		n = ppoll(&p, 1, &ts, NULL);
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return -errno;
-	}
-}
 
 static bool try_again(int err)
 {
@@ -63,11 +41,15 @@ static void put_fds(struct msghdr *h, union control *c, const int *fds, unsigned
 	memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
 }
 
-int vu_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds, int64_t deadline)
+int vu_msg_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds,
+		const struct bk_deadline *d)
 {
 	size_t len = VU_HEADER_LEN + m->size, done = 0;
 	union control control;
 
+	bk_trace(message, sock, m->request, nr_fds);
+	bk_debug("vhost-user: send request %u, %u bytes, %u descriptors", m->request, m->size,
+		 nr_fds);
 	while (done < len) {
 		struct iovec iov = { (char *)m + done, len - done };
 		struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -77,7 +59,7 @@ int vu_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds, i
 		put_fds(&h, &control, fds, done ? 0 : nr_fds);
 		n = sendmsg(sock, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && try_again(errno)) {
-			int ret = wait_for(sock, POLLOUT, deadline);
+			int ret = bk_wait_events(sock, POLLOUT, d);
 
 			if (ret < 0)
 				return ret;
@@ -112,7 +94,7 @@ static unsigned take_fds(struct msghdr *h, int *taken)
 	return n;
 }
 
-static int recv_all(int sock, void *buf, size_t len, int *fd, int64_t deadline)
+static int recv_all(int sock, void *buf, size_t len, int *fd, const struct bk_deadline *d)
 {
 	size_t done = 0;
 
@@ -128,7 +110,7 @@ static int recv_all(int sock, void *buf, size_t len, int *fd, int64_t deadline)
 		ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n < 0 && try_again(errno)) {
-			int ret = wait_for(sock, POLLIN, deadline);
+			int ret = bk_wait_events(sock, POLLIN, d);
 
 			if (ret < 0)
 				return ret;
@@ -143,24 +125,27 @@ static int recv_all(int sock, void *buf, size_t len, int *fd, int64_t deadline)
 	return 0;
 }
 
-static int recv_message(int sock, struct vu_msg *m, int *fd, int64_t deadline)
+static int recv_message(int sock, struct vu_msg *m, int *fd, const struct bk_deadline *d)
 {
-	int ret = recv_all(sock, m, VU_HEADER_LEN, fd, deadline);
+	int ret = recv_all(sock, m, VU_HEADER_LEN, fd, d);
 
 	if (ret < 0)
 		return ret;
 	if ((m->flags & VU_VERSION_MASK) != VU_VERSION || m->size > sizeof(*m) - VU_HEADER_LEN)
 		return -EPROTO;
-	return recv_all(sock, (char *)m + VU_HEADER_LEN, m->size, NULL, deadline);
+	return recv_all(sock, (char *)m + VU_HEADER_LEN, m->size, NULL, d);
 }
 
-int vu_recv(int sock, struct vu_msg *m, int *fd, int64_t deadline)
+int vu_msg_recv(int sock, struct vu_msg *m, int *fd, const struct bk_deadline *d)
 {
 	int ret;
 
 	if (fd)
 		*fd = -1;
-	ret = recv_message(sock, m, fd, deadline);
+	ret = recv_message(sock, m, fd, d);
+	bk_trace(answer, sock, m->request, ret);
+	bk_debug("vhost-user: answer to request %u, %u bytes: %s", m->request, m->size,
+		 ret < 0 ? "failed" : "done");
 	if (ret < 0 && fd && *fd >= 0) {
 		close(*fd);
 		*fd = -1;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Messages of the vhost-user protocol: their layout, and sending and receiving them with a deadline
- * over a Unix socket. What they mean: vhost_user.c.
+ * over a Unix socket. What they mean: vhost_user_session.c and
+ * its neighbours.
  */
 #ifndef BK_VHOST_USER_MSG_H
 #define BK_VHOST_USER_MSG_H
 
 #include <stdint.h>
+
+#include "driver.h"
 
 enum vu_request {
 	VU_GET_FEATURES = 1,
@@ -41,6 +44,7 @@ enum {
 	VU_PROTOCOL_INFLIGHT = 12,
 	VU_PROTOCOL_MEM_SLOTS = 15,
 };
+#define VU_PROTOCOL_BIT(bit) (1ULL << (bit))
 
 #define VU_F_PROTOCOL_FEATURES 30 /* a bit of the virtio features */
 
@@ -99,10 +103,11 @@ enum vu_backend_request {
 
 /*
  * Send m with nr_fds descriptors; receive a whole message. 0 or -errno without message:
- * -ETIMEDOUT, -ECONNRESET when the peer is gone, -EPROTO for a message that is none. deadline: of
- * now_ns(). fd: where a descriptor that comes with it goes, else -1; NULL where none may.
+ * -ETIMEDOUT, -ECANCELED, -ECONNRESET when the peer is gone, -EPROTO for a message that is none.
+ * fd: where a descriptor that comes with it goes, else -1; NULL where none may.
  */
-int vu_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds, int64_t deadline);
-int vu_recv(int sock, struct vu_msg *m, int *fd, int64_t deadline);
+int vu_msg_send(int sock, const struct vu_msg *m, const int *fds, unsigned nr_fds,
+		const struct bk_deadline *d);
+int vu_msg_recv(int sock, struct vu_msg *m, int *fd, const struct bk_deadline *d);
 
 #endif

@@ -1,38 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The rings of a vhost-user device: all that the server is told of them. */
+/* Which rings of a vhost-user device the server is told of, and when: our own, or a guest's. */
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "virtio/vhost_user.h"
-
-static int set_vring(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-		     unsigned num)
-{
-	struct vu_msg m = { .request = request, .size = sizeof(m.vring_state) };
-
-	m.vring_state.index = index;
-	m.vring_state.num = num;
-	return vu_tell(d, &m, what, NULL, 0);
-}
-
-static int set_vring_fd(struct vu_dev *d, enum vu_request request, const char *what, unsigned index,
-			int fd)
-{
-	struct vu_msg m = { .request = request, .size = sizeof(m.u64), .u64 = index };
-
-	return vu_tell(d, &m, what, &fd, 1);
-}
-
-static int set_vring_addr(struct vu_dev *d, const struct virtio_vring *r)
-{
-	struct vu_msg m = { .request = VU_SET_VRING_ADDR, .size = sizeof(m.vring_addr) };
-
-	m.vring_addr.index = r->index;
-	m.vring_addr.desc = (uintptr_t)r->desc;
-	m.vring_addr.avail = (uintptr_t)r->driver;
-	m.vring_addr.used = (uintptr_t)r->device;
-	return vu_tell(d, &m, "SET_VRING_ADDR", NULL, 0);
-}
 
 /* The queue's thread may change it. */
 static int call_fd_of(struct virtio_queue *q)
@@ -45,22 +16,6 @@ static int call_fd_of(struct virtio_queue *q)
 	return fd;
 }
 
-static int set_up_vring(struct vu_dev *d, struct virtio_queue *q)
-{
-	const struct virtio_vring *r = &q->vring;
-	int ret = set_vring(d, VU_SET_VRING_NUM, "SET_VRING_NUM", r->index, r->size);
-
-	if (!ret)
-		ret = set_vring(d, VU_SET_VRING_BASE, "SET_VRING_BASE", r->index, r->base);
-	if (!ret)
-		ret = set_vring_addr(d, r);
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", r->index, call_fd_of(q));
-	if (!ret)
-		ret = set_vring_fd(d, VU_SET_VRING_KICK, "SET_VRING_KICK", r->index, q->kick.fd);
-	return ret;
-}
-
 int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
 {
 	int ret;
@@ -69,22 +24,9 @@ int vu_queue_start(struct virtio_blk *v, struct virtio_queue *q)
 	if (q->kick.fd < 0)
 		return bk_err(errno, "cannot create queue %d: eventfd: %m", q->q.index);
 	q->vring.base = virtio_vring_base(q);
-	ret = set_up_vring(to_vu(v), q);
+	ret = vu_set_up_ring(to_vu(v), &q->vring, call_fd_of(q), q->kick.fd);
 	if (ret < 0)
 		close(q->kick.fd);
-	return ret;
-}
-
-/* Afterwards the server has finished what it took from the ring, and takes no more. */
-static int stop_vring(struct vu_dev *d, struct virtio_queue *q)
-{
-	struct vu_msg m = { .request = VU_GET_VRING_BASE, .size = sizeof(m.vring_state) };
-	int ret;
-
-	m.vring_state.index = q->vring.index;
-	ret = vu_ask(d, &m, "GET_VRING_BASE", sizeof(m.vring_state));
-	if (!ret)
-		q->vring.base = m.vring_state.num;
 	return ret;
 }
 
@@ -93,19 +35,12 @@ void vu_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
 	struct vu_dev *d = to_vu(v);
 
 	/* Neither now nor soon a server that may yet return is waited for. */
-	if (!vu_is_down(d))
-		stop_vring(d, q);
-	if (vu_is_down(d))
+	if (vu_is_down(d) || (!d->held && vu_stop_ring(d, &q->vring) < 0))
 		virtio_fail(v, "the device is being closed");
 	/* Whoever still knows the queue has the lock. */
-	pthread_mutex_lock(&d->lock);
+	vu_lock_anyway(d, "stopping a queue");
 	pthread_mutex_unlock(&d->lock);
 	close(q->kick.fd);
-}
-
-static int enable_vring(struct vu_dev *d, unsigned index)
-{
-	return set_vring(d, VU_SET_VRING_ENABLE, "SET_VRING_ENABLE", index, 1);
 }
 
 int vu_enable_queues(struct vu_dev *d)
@@ -113,7 +48,7 @@ int vu_enable_queues(struct vu_dev *d)
 	int ret = 0;
 
 	for (int i = 0; i < d->v.b.num_queues + d->v.b.num_poll_queues && !ret; i++)
-		ret = enable_vring(d, i);
+		ret = vu_enable_ring(d, i);
 	return ret;
 }
 
@@ -140,47 +75,70 @@ static int for_queues(struct vu_dev *d, bool (*test)(const struct virtio_queue *
 /* Whether the server was told of the ring as it is. */
 static bool is_known(const struct virtio_queue *q)
 {
-	return q->vring.known == __atomic_load_n(&q->v->changes, __ATOMIC_ACQUIRE);
+	return q->vring.told_epoch == __atomic_load_n(&q->v->ring_epoch, __ATOMIC_ACQUIRE);
 }
 
 /* Whether the queue's thread has made the ring that the server is to be told of. */
 static bool is_new(const struct virtio_queue *q)
 {
-	unsigned changes = __atomic_load_n(&q->v->changes, __ATOMIC_ACQUIRE);
+	unsigned epoch = __atomic_load_n(&q->v->ring_epoch, __ATOMIC_ACQUIRE);
 
-	return q->vring.known != changes && __atomic_load_n(&q->seen, __ATOMIC_ACQUIRE) == changes;
+	return q->vring.told_epoch != epoch &&
+	       __atomic_load_n(&q->ring_epoch, __ATOMIC_ACQUIRE) == epoch;
 }
 
 static int resume(struct vu_dev *d, struct virtio_queue *q)
 {
-	int ret = set_up_vring(d, q);
+	return vu_resume_ring(d, &q->vring, call_fd_of(q), q->kick.fd);
+}
 
-	if (!ret)
-		ret = enable_vring(d, q->vring.index);
-	eventfd_write(q->kick.fd, 1); /* for what was added meanwhile */
-	return ret;
+static bool is_stopped(const struct virtio_queue *q)
+{
+	return is_known(q) && q->vring.stopped;
+}
+
+static int pause_queue(struct vu_dev *d, struct virtio_queue *q)
+{
+	return vu_pause_ring(d, &q->vring, q->kick.fd, VU_WHAT_WAS_TAKEN);
+}
+
+static int finish_queue(struct vu_dev *d, struct virtio_queue *q)
+{
+	return vu_pause_ring(d, &q->vring, q->kick.fd, VU_WHAT_WAS_ADDED);
 }
 
 int vu_pause_queues(struct vu_dev *d)
 {
-	return for_queues(d, is_known, stop_vring);
+	return for_queues(d, is_known, pause_queue);
+}
+
+int vu_finish_queues(struct vu_dev *d)
+{
+	return for_queues(d, is_known, finish_queue);
+}
+
+static int resume_stopped(struct vu_dev *d, struct virtio_queue *q)
+{
+	int ret = vu_note_base(d, &q->vring);
+
+	return ret < 0 ? ret : resume(d, q);
 }
 
 int vu_resume_queues(struct vu_dev *d)
 {
-	return for_queues(d, is_known, resume);
+	return for_queues(d, is_stopped, resume_stopped);
 }
 
 static int return_new(struct vu_dev *d, struct virtio_queue *q)
 {
-	q->vring.known = __atomic_load_n(&d->v.changes, __ATOMIC_ACQUIRE);
+	q->vring.told_epoch = __atomic_load_n(&d->v.ring_epoch, __ATOMIC_ACQUIRE);
 	q->vring.base = virtio_vring_base(q);
 	return resume(d, q);
 }
 
 static int return_same(struct vu_dev *d, struct virtio_queue *q)
 {
-	int ret = vu_inflight_base(d, q, &q->vring.base);
+	int ret = vu_inflight_base(d, &q->vring, &q->vring.base);
 
 	return ret < 0 ? ret : resume(d, q);
 }
@@ -203,13 +161,13 @@ static bool has_new_call_fd(const struct virtio_queue *q)
 	return is_new;
 }
 
-static int tell_call_fd(struct vu_dev *d, struct virtio_queue *q)
+static int send_call_fd(struct vu_dev *d, struct virtio_queue *q)
 {
 	int ret = 0;
 
 	if (is_known(q))
-		ret = set_vring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
-				   call_fd_of(q));
+		ret = vu_set_ring_fd(d, VU_SET_VRING_CALL, "SET_VRING_CALL", q->vring.index,
+				     call_fd_of(q));
 	/* What the server signalled before went to the old one. */
 	eventfd_write(call_fd_of(q), 1);
 	pthread_mutex_lock(&q->v->wake_lock);
@@ -219,12 +177,99 @@ static int tell_call_fd(struct vu_dev *d, struct virtio_queue *q)
 	return ret;
 }
 
-void vu_attend(struct virtio_blk *v)
+void vu_update_queues(struct virtio_blk *v)
 {
 	struct vu_dev *d = to_vu(v);
+	int ret = 0;
 
 	pthread_mutex_lock(&d->lock);
-	if (!vu_is_down(d) && !for_queues(d, is_new, return_new))
-		for_queues(d, has_new_call_fd, tell_call_fd);
+	if (!vu_is_down(d) && !d->held)
+		ret = for_queues(d, is_new, return_new);
+	if (!vu_is_down(d) && !ret)
+		ret = for_queues(d, has_new_call_fd, send_call_fd);
+	/* A queue that the server does not know would wait for ever. */
+	if (ret < 0 && !vu_is_down(d))
+		virtio_fail(v, "the vhost-user server refused a queue or its completion fd");
 	pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- All of a guest's rings --------------------------------------------------------------- */
+
+static int for_guests(struct vu_dev *d, bool stopped,
+		      int (*action)(struct vu_dev *d, struct virtio_guest *g))
+{
+	int ret = 0;
+
+	for (int i = 0; i < d->v.b.num_vrings && !ret; i++) {
+		struct virtio_guest *g = &d->v.guests[i];
+
+		if (virtio_guest_runs(g) && g->ring.stopped == stopped)
+			ret = action(d, g);
+	}
+	return ret;
+}
+
+int vu_pause_guest(struct vu_dev *d, struct virtio_guest *g)
+{
+	return vu_pause_ring(d, &g->ring, g->kick_fd, VU_WHAT_WAS_TAKEN);
+}
+
+int vu_resume_guest(struct vu_dev *d, struct virtio_guest *g)
+{
+	return vu_resume_ring(d, &g->ring, g->ring.call_fd, g->kick_fd);
+}
+
+int vu_pause_guests(struct vu_dev *d)
+{
+	return for_guests(d, false, vu_pause_guest);
+}
+
+int vu_resume_guests(struct vu_dev *d)
+{
+	return for_guests(d, true, vu_resume_guest);
+}
+
+/*
+ * Where a server that is no more had got to. Without its notes that is known only if nothing was in
+ * flight: requests may have been completed in any order. -EBUSY otherwise.
+ */
+static int return_guest(struct vu_dev *d, struct virtio_guest *g)
+{
+	int ret;
+
+	if (d->inflight_fd < 0 && !vu_ring_was_idle(d, &g->ring))
+		return -EBUSY;
+	ret = vu_inflight_base(d, &g->ring, &g->ring.base);
+	if (!ret)
+		ret = vu_resume_guest(d, g);
+	/* It may have been completed without a signal. */
+	eventfd_write(g->ring.call_fd, 1);
+	return ret;
+}
+
+int vu_return_guests(struct vu_dev *d)
+{
+	return for_guests(d, false, return_guest);
+}
+
+static int see_progress(struct vu_dev *d, struct virtio_guest *g)
+{
+	uint32_t at = g->seen_at;
+
+	vu_inflight_base(d, &g->ring, &at);
+	d->guests_progressed |= at != g->seen_at;
+	g->seen_at = at;
+	return 0;
+}
+
+bool vu_guests_progressed(struct vu_dev *d)
+{
+	bool progressed;
+
+	pthread_mutex_lock(&d->lock);
+	for_guests(d, false, see_progress);
+	progressed = d->guests_progressed;
+	d->guests_progressed = false;
+	pthread_mutex_unlock(&d->lock);
+	return progressed;
 }

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * virtio-blk: from features and config space, of which nothing is believed unchecked, to limits;
- * the memory of the queues; the end of a device. What a request becomes: virtio_blk_queue.c.
+ * the life of a device. What a request becomes: virtio_blk_request.c.
  */
 #include "virtio/virtio_blk.h"
 
 #include <limits.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define SECTOR		   512U
 #define QUEUE_SIZE_DEFAULT 256
 #define BLOCK_SIZE_MAX	   (1U << 20)
 #define ALIGNMENT_MAX	   (1U << 30)
-#define QUEUE_ALIGN	   4096
 
 #define FEATURE(bit) (1ULL << (bit))
 
@@ -45,7 +42,6 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	v->max_queue_size = VIRTQ_SIZE_MAX;
 	v->seg_max = 1;
 	v->config_fd = -1;
-	v->watch_fd = -1;
 	pthread_mutex_init(&v->wake_lock, NULL);
 	pthread_cond_init(&v->watcher_did, NULL);
 	/* What existing programs read before connect. */
@@ -60,65 +56,6 @@ void virtio_blk_init(struct virtio_blk *v, const struct virtio_transport *t)
 	l->may_pin_mem_regions = true;
 	l->supports_poll_queues = true;
 	l->flush_needed = true;
-}
-
-/* ---- Failure ------------------------------------------------------------------------------ */
-
-int virtio_check_alive(const struct virtio_blk *v)
-{
-	const char *failure = virtio_failure(v);
-
-	return failure ? bk_err(v->failure_errno, "the device is beyond use: %s", failure) : 0;
-}
-
-/* With wake_lock held. */
-static void change(struct virtio_blk *v)
-{
-	/* Release: whoever sees it sees what has changed. */
-	__atomic_store_n(&v->changes, v->changes + 1, __ATOMIC_RELEASE);
-}
-
-static void wake(struct virtio_blk *v)
-{
-	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-		if (v->queues[i])
-			eventfd_write(v->queues[i]->vring.call_fd, 1);
-	}
-}
-
-void virtio_fail_as(struct virtio_blk *v, int errnum, const char *msg)
-{
-	pthread_mutex_lock(&v->wake_lock);
-	if (!v->failure) {
-		v->transport->abandon(v);
-		v->failure_errno = errnum;
-		/* Release: whoever sees it sees the device abandoned. */
-		__atomic_store_n(&v->failure, msg, __ATOMIC_RELEASE);
-		change(v);
-		wake(v);
-		pthread_cond_broadcast(&v->watcher_did);
-	}
-	pthread_mutex_unlock(&v->wake_lock);
-}
-
-void virtio_fail(struct virtio_blk *v, const char *msg)
-{
-	virtio_fail_as(v, EIO, msg);
-}
-
-void virtio_lose_rings(struct virtio_blk *v)
-{
-	pthread_mutex_lock(&v->wake_lock);
-	change(v);
-	wake(v);
-	pthread_mutex_unlock(&v->wake_lock);
-}
-
-void virtio_wake(struct virtio_blk *v)
-{
-	pthread_mutex_lock(&v->wake_lock);
-	wake(v);
-	pthread_mutex_unlock(&v->wake_lock);
 }
 
 /* ---- Config space ------------------------------------------------------------------------- */
@@ -145,8 +82,8 @@ static int check_block_size(uint32_t size)
 {
 	if (!is_power_of_2(size) || size < SECTOR || size > BLOCK_SIZE_MAX)
 		return bk_err(EPROTO,
-			      "the device has blocks of %u bytes; a power of two from %u to %u is "
-			      "needed",
+			      "the device has blocks of %u bytes; the block size must be a power "
+			      "of two from %u to %u",
 			      size, SECTOR, BLOCK_SIZE_MAX);
 	return 0;
 }
@@ -164,7 +101,8 @@ static int set_sizes(struct virtio_blk *v, const struct virtio_blk_config *c)
 	/* qemu-storage-daemon offers the feature and says 0: no limit. */
 	if (size_max && size_max < blk)
 		return bk_err(EPROTO,
-			      "the device takes segments of %u bytes, less than its blocks of %u",
+			      "the device limits segments to %u bytes, which is less than its "
+			      "block size of %u",
 			      size_max, blk);
 	v->seg_max = max_u64(min_u64(seg_max, VIRTIO_SEGMENTS_MAX), 1);
 	l->request_alignment = blk;
@@ -204,25 +142,33 @@ static void set_ops(struct virtio_blk *v, const struct virtio_blk_config *c)
 	}
 }
 
+static int capacity_of(const struct virtio_blk_config *c, uint64_t *bytes)
+{
+	uint64_t sectors = le64toh(c->capacity);
+
+	if (__builtin_mul_overflow(sectors, (uint64_t)SECTOR, bytes) || *bytes > INT64_MAX)
+		return bk_err(EPROTO, "the device reports an impossible capacity: %llu sectors",
+			      (unsigned long long)sectors);
+	return 0;
+}
+
 static int set_limits(struct virtio_blk *v, unsigned max_queues)
 {
-	struct virtio_blk_config c = { 0 };
+	const struct virtio_blk_config *c = &v->config;
 	struct bk_limits *l = &v->b.lim;
 	uint64_t bytes;
-	int ret = v->transport->read_config(v, &c, CONFIG_LEN);
+	int ret = v->transport->read_config(v, &v->config, CONFIG_LEN);
 
 	if (!ret)
-		ret = set_sizes(v, &c);
+		ret = set_sizes(v, c);
+	if (!ret)
+		ret = capacity_of(c, &bytes);
 	if (ret < 0)
 		return ret;
-	if (__builtin_mul_overflow(le64toh(c.capacity), (uint64_t)SECTOR, &bytes) ||
-	    bytes > INT64_MAX)
-		return bk_err(EPROTO, "the device has an impossible capacity: %llu sectors",
-			      (unsigned long long)le64toh(c.capacity));
-	set_ops(v, &c);
+	set_ops(v, c);
 	l->max_queues = 1;
 	if (virtio_has(v, VIRTIO_BLK_F_MQ))
-		l->max_queues = min_u64(max_u64(le16toh(c.num_queues), 1), max_queues);
+		l->max_queues = min_u64(max_u64(le16toh(c->num_queues), 1), max_queues);
 	l->max_queues = min_u64(l->max_queues, VIRTIO_QUEUES_MAX);
 	l->max_segments = v->seg_max;
 	/* QEMU hands on requests of its guest that have more segments. */
@@ -232,19 +178,68 @@ static int set_limits(struct virtio_blk *v, unsigned max_queues)
 	return 0;
 }
 
+static void blank(struct virtio_blk_config *c)
+{
+	c->capacity = 0;
+	c->num_queues = 0; /* checked where there are new ones */
+	memset(&c->geometry, 0, sizeof(c->geometry));
+}
+
+bool virtio_same_limits(const struct virtio_blk_config *a, const struct virtio_blk_config *b)
+{
+	struct virtio_blk_config x = *a, y = *b;
+
+	blank(&x);
+	blank(&y);
+	return !memcmp(&x, &y, CONFIG_LEN);
+}
+
+int virtio_read_config(struct virtio_blk *v, struct virtio_blk_config *c)
+{
+	static const char changed[] = "the configuration of the device, such as its block size, "
+				      "has changed since blkio_connect(): create a new instance";
+	int ret = v->transport->read_config(v, c, CONFIG_LEN);
+
+	if (ret < 0 || virtio_same_limits(&v->config, c))
+		return ret;
+	virtio_fail_as(v, ENODEV, changed);
+	return bk_err(ENODEV, "%s", changed);
+}
+
 int virtio_blk_capacity(struct blkio *b, uint64_t *bytes)
 {
 	struct virtio_blk *v = to_virtio(b);
 	struct virtio_blk_config c = { 0 };
-	int ret = v->transport->read_config(v, &c, CONFIG_LEN);
+	int ret = virtio_read_config(v, &c);
 
-	if (ret < 0)
-		return ret;
-	if (__builtin_mul_overflow(le64toh(c.capacity), (uint64_t)SECTOR, bytes) ||
-	    *bytes > INT64_MAX)
-		return bk_err(EPROTO, "the device has an impossible capacity: %llu sectors",
-			      (unsigned long long)le64toh(c.capacity));
-	return 0;
+	return ret < 0 ? ret : capacity_of(&c, bytes);
+}
+
+/* ---- Signals of the configuration --------------------------------------------------------- */
+
+int virtio_config_fd(struct virtio_blk *v)
+{
+	if (v->config_fd < 0)
+		v->config_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (v->config_fd < 0)
+		return bk_err(errno, "cannot watch the device: eventfd: %m");
+	v->watched[VIRTIO_WATCH_CONFIG] = (struct pollfd){ .fd = v->config_fd, .events = POLLIN };
+	return v->config_fd;
+}
+
+const char *virtio_config_event(struct virtio_blk *v)
+{
+	struct virtio_blk_config c = { 0 };
+	eventfd_t count;
+	uint8_t status;
+
+	eventfd_read(v->config_fd, &count);
+	virtio_read_config(v, &c); /* gives the device up if limits have changed */
+	if (v->transport->get_status(v, &status) < 0)
+		return "the device does not report its status";
+	if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return "the device reported an error that only a reset can clear";
+	return NULL;
 }
 
 /* ---- Connect ------------------------------------------------------------------------------ */
@@ -252,24 +247,69 @@ int virtio_blk_capacity(struct blkio *b, uint64_t *bytes)
 static int negotiate(struct virtio_blk *v, uint64_t offered)
 {
 	if (!(offered & FEATURE(VIRTIO_F_VERSION_1)))
-		return bk_err(ENOTSUP, "the device is a legacy one: it has no VIRTIO_F_VERSION_1");
+		return bk_err(
+		    ENOTSUP, "the device is a legacy device: it does not offer VIRTIO_F_VERSION_1");
+	v->offered = offered;
 	v->features = offered & (FEATURES_WANTED | v->transport->features);
+	bk_debug("instance %p: virtio features: offered %#llx, accepted %#llx", (void *)&v->b,
+		 (unsigned long long)offered, (unsigned long long)v->features);
 	return virtio_set_features(v);
 }
 
-int virtio_open(const char *path, int fd, int (*open_path)(const char *path),
-		int (*open_fd)(int fd))
+/* ---- Features for a guest ----------------------------------------------------------------- */
+
+/* Those that have no effect on the rings, and those of which our own rings know. */
+#define FEATURES_FOR_GUESTS                                                                        \
+	((FEATURE(24) - 1) | FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_RING_PACKED) |         \
+	 FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX))
+
+/* There is no call to change the configuration. */
+uint64_t virtio_features_for_guests(const struct virtio_blk *v)
 {
-	if (!!path == (fd >= 0))
-		return bk_err(EINVAL, path ? "both properties \"path\" and \"fd\" are set"
-					   : "property \"path\" or \"fd\" must be set");
-	return path ? open_path(path) : open_fd(fd);
+	uint64_t never = FEATURE(VIRTIO_BLK_F_CONFIG_WCE);
+
+	if (v->transport->split_guests)
+		never |= FEATURE(VIRTIO_F_RING_PACKED);
+	return v->offered & FEATURES_FOR_GUESTS & ~never;
+}
+
+int virtio_get_guest_features(struct blkio *b, union bk_val *val)
+{
+	const struct virtio_blk *v = to_virtio(b);
+
+	val->u = v->guest_features ?: v->features & virtio_features_for_guests(v);
+	return 0;
+}
+
+int virtio_check_guest_features(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
+{
+	uint64_t offered = virtio_features_for_guests(to_virtio(b));
+
+	if (val->u & ~offered || (val->u && !(val->u & FEATURE(VIRTIO_F_VERSION_1))))
+		return bk_err(EINVAL,
+			      "property \"%s\" must be some of the features %#llx, with "
+			      "VIRTIO_F_VERSION_1 (%#llx), got %#llx",
+			      p->name, (unsigned long long)offered, FEATURE(VIRTIO_F_VERSION_1),
+			      (unsigned long long)val->u);
+	return 0;
+}
+
+/* The limits stay what the configuration says, but the device need not do what was not accepted. */
+static int set_guest_features(struct virtio_blk *v)
+{
+	uint64_t accepted = v->guest_features ?: v->features & virtio_features_for_guests(v);
+
+	if (!v->b.num_vrings)
+		return 0;
+	v->features = accepted | (v->offered & v->transport->features);
+	set_ops(v, &v->config);
+	/* With a status field, virtio_status_start() does it. */
+	return v->transport->set_status ? 0 : virtio_set_features(v);
 }
 
 int virtio_blk_connect(struct blkio *b)
 {
 	struct virtio_blk *v = to_virtio(b);
-	struct bk_limits before = b->lim;
 	unsigned max_queues = 1;
 	uint64_t offered;
 	int ret = v->transport->open(v, &offered, &max_queues);
@@ -281,9 +321,6 @@ int virtio_blk_connect(struct blkio *b)
 		ret = set_limits(v, max_queues);
 	if (ret < 0) {
 		v->transport->close(v);
-		v->failure = NULL;
-		v->max_queue_size = VIRTQ_SIZE_MAX;
-		b->lim = before;
 		return ret;
 	}
 	v->queue_size = min_u64(v->queue_size, v->max_queue_size);
@@ -291,68 +328,6 @@ int virtio_blk_connect(struct blkio *b)
 }
 
 /* ---- Start -------------------------------------------------------------------------------- */
-
-static void free_queue_memory(struct virtio_blk *v)
-{
-	while (v->mem) {
-		struct virtio_mem *m = v->mem;
-
-		v->mem = m->next;
-		v->b.drv->unmap(&v->b, &m->region);
-		munmap((void *)m->region.addr, m->region.len);
-		close(m->fd);
-		free(m);
-	}
-}
-
-static int map_queue_memory(struct virtio_blk *v, struct virtio_mem *m, size_t len)
-{
-	void *addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
-	int ret;
-
-	if (addr == MAP_FAILED)
-		return bk_memory_err(&v->b, len);
-	m->region =
-	    (struct bk_region){ .addr = (uintptr_t)addr, .len = len, .iova = (uintptr_t)addr };
-	ret = v->b.drv->map(&v->b, &m->region, m->fd, 0);
-	if (ret < 0)
-		munmap(addr, len);
-	return ret;
-}
-
-/*
- * One region for all queues: devices have few. The memory of a start that failed is used again; if
- * it is too small it stays where it is, for the device may still know addresses in it.
- */
-static int alloc_queue_memory(struct virtio_blk *v)
-{
-	size_t queues = v->b.num_queues + v->b.num_poll_queues;
-	size_t len = round_up(virtio_queue_memory(v) * queues, v->b.lim.mem_region_alignment);
-	struct virtio_mem *m;
-	int ret;
-
-	if (v->mem && v->mem->region.len >= len)
-		return 0;
-	m = calloc(1, sizeof(*m));
-	if (!m)
-		return bk_err(ENOMEM, "out of memory");
-	ret = bk_memory_fd(&v->b, &len);
-	if (ret < 0)
-		goto free_mem;
-	m->fd = ret;
-	ret = map_queue_memory(v, m, len);
-	if (ret < 0)
-		goto close_fd;
-	m->next = v->mem;
-	v->mem = m;
-	return 0;
-
-close_fd:
-	close(m->fd);
-free_mem:
-	free(m);
-	return ret;
-}
 
 int virtio_check_queue_size(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
 {
@@ -390,11 +365,21 @@ int virtio_blk_start(struct blkio *b)
 	if (!virtio_has(v, VIRTIO_RING_F_INDIRECT_DESC) && v->queue_size < 4)
 		return bk_err(EINVAL,
 			      "property \"queue-size\" must be at least 4 for this device, which "
-			      "has no VIRTIO_F_INDIRECT_DESC, got %d",
+			      "does not offer VIRTIO_F_INDIRECT_DESC, got %d",
 			      v->queue_size);
+	if (b->num_vrings > b->lim.max_queues)
+		return bk_err(EINVAL, "num-vrings is %d but max-queues is %d", b->num_vrings,
+			      b->lim.max_queues);
 	b->lim.max_segments = max_segments(v);
-	ret = virtio_status_start(v);
-	return ret < 0 ? ret : alloc_queue_memory(v);
+	if (b->num_vrings && v->transport->check_guests)
+		ret = v->transport->check_guests(v);
+	if (!ret)
+		ret = set_guest_features(v);
+	if (!ret)
+		ret = virtio_status_start(v);
+	if (!ret)
+		ret = virtio_alloc_guests(v);
+	return ret < 0 ? ret : virtio_alloc_memory(v);
 }
 
 int virtio_blk_run(struct blkio *b)
@@ -411,10 +396,11 @@ void virtio_blk_close(struct blkio *b)
 {
 	struct virtio_blk *v = to_virtio(b);
 
-	virtio_watch_stop(v);
+	watcher_stop(&v->watcher);
 	if (b->state != BK_CREATED)
 		virtio_status_stop(v);
-	free_queue_memory(v);
+	virtio_free_memory(v);
+	virtio_free_guests(v);
 	if (b->state != BK_CREATED)
 		v->transport->close(v);
 	if (v->config_fd >= 0)

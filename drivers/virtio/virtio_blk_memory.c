@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The memory of a virtio-blk queue, shared and private; how a queue begins and ends. Shared, in
- * this order: the ring, a slot per chain, larger tables for some.
+ * Memory of virtio-blk queues, shared and private. Shared, of each queue in this order: the ring, a
+ * slot per chain, larger tables for some.
  */
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "virtio/virtio_blk.h"
 
-#define PAGE	     4096
-#define TABLES_MAX   256U
-#define EXIT_SECONDS 5
+#define TABLES_MAX 256U
 
 /* The parts of a queue's memory. */
 struct queue_layout {
@@ -39,14 +35,69 @@ static struct queue_layout layout_of(const struct virtio_blk *v)
 		l.table_size = (v->b.lim.max_segments + 2) * sizeof(struct vring_desc);
 		l.nr_tables = min_u64(l.config.size, TABLES_MAX);
 	}
-	l.len = round_up(l.tables + l.nr_tables * l.table_size, PAGE);
+	l.len = round_up(l.tables + l.nr_tables * l.table_size, page_size());
 	return l;
+}
+
+/* ---- Memory of all queues ----------------------------------------------------------------- */
+
+int virtio_blk_map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
+{
+	struct virtio_blk *v = container_of(b, struct virtio_blk, b);
+
+	return v->transport->map(v, region, fd, fd_offset);
+}
+
+void virtio_blk_unmap(struct blkio *b, const struct bk_region *region)
+{
+	struct virtio_blk *v = container_of(b, struct virtio_blk, b);
+
+	v->transport->unmap(v, region);
 }
 
 size_t virtio_queue_memory(const struct virtio_blk *v)
 {
 	return layout_of(v).len;
 }
+
+/* One region for what the core needs, which comes first, and for all queues: devices have few. */
+int virtio_alloc_memory(struct virtio_blk *v)
+{
+	size_t queues = v->b.num_queues + v->b.num_poll_queues;
+	size_t len = v->b.own.len + virtio_queue_memory(v) * queues;
+	int ret = queue_memory_alloc(&v->b, &v->memory, len, virtio_blk_map);
+
+	if (ret < 0)
+		return ret;
+	v->b.own.addr = v->memory->region.addr;
+	v->b.own.iova = v->memory->region.iova;
+	return 0;
+}
+
+void virtio_free_memory(struct virtio_blk *v)
+{
+	queue_memory_free(&v->b, &v->memory, virtio_blk_unmap);
+}
+
+/* ---- A guest's rings ---------------------------------------------------------------------- */
+
+int virtio_alloc_guests(struct virtio_blk *v)
+{
+	/* Also of a start that failed further on. */
+	virtio_free_guests(v);
+	if (!v->b.num_vrings)
+		return 0;
+	v->guests = calloc(v->b.num_vrings, sizeof(*v->guests));
+	return v->guests ? 0 : bk_err(ENOMEM, "out of memory");
+}
+
+void virtio_free_guests(struct virtio_blk *v)
+{
+	free(v->guests);
+	v->guests = NULL;
+}
+
+/* ---- Memory of a queue -------------------------------------------------------------------- */
 
 void virtio_write_table(struct virtio_queue *q, uint16_t id)
 {
@@ -69,11 +120,13 @@ static int init_private(struct virtio_queue *q, const struct queue_layout *l, ch
 {
 	q->inflight = calloc(l->config.size, sizeof(*q->inflight));
 	q->table_of = calloc(l->config.size, sizeof(*q->table_of));
+	q->losses = calloc(l->config.size, sizeof(*q->losses));
 	q->free_tables = calloc(l->nr_tables + 1, sizeof(*q->free_tables));
-	if (!q->inflight || !q->table_of || !q->free_tables ||
+	if (!q->inflight || !q->table_of || !q->losses || !q->free_tables ||
 	    virtq_init(&q->vq, &l->config, mem) < 0) {
 		free(q->inflight);
 		free(q->table_of);
+		free(q->losses);
 		free(q->free_tables);
 		return bk_err(ENOMEM, "out of memory");
 	}
@@ -82,11 +135,12 @@ static int init_private(struct virtio_queue *q, const struct queue_layout *l, ch
 	return 0;
 }
 
-static void free_private(struct virtio_queue *q)
+void virtio_queue_free(struct virtio_queue *q)
 {
 	virtq_exit(&q->vq);
 	free(q->inflight);
 	free(q->table_of);
+	free(q->losses);
 	free(q->free_tables);
 }
 
@@ -115,94 +169,23 @@ static void init_pointers(struct virtio_queue *q, const struct queue_layout *l, 
 	write_tables(q);
 }
 
+int virtio_queue_alloc(struct virtio_queue *q)
+{
+	const struct virtio_blk *v = q->v;
+	struct queue_layout l = layout_of(v);
+	size_t offset = v->b.own.len + q->vring.index * l.len;
+	char *mem = (char *)v->memory->region.addr + offset;
+	int ret = init_private(q, &l, mem);
+
+	if (!ret)
+		init_pointers(q, &l, mem, v->memory->region.iova + offset);
+	return ret;
+}
+
 void virtio_queue_renew(struct virtio_queue *q)
 {
 	struct queue_layout l = layout_of(q->v);
 
 	virtq_reset(&q->vq, &l.config, q->vring.desc);
 	write_tables(q);
-}
-
-static void publish_queue(struct virtio_queue *q, struct virtio_queue *value)
-{
-	pthread_mutex_lock(&q->v->wake_lock);
-	q->v->queues[q->vring.index] = value;
-	pthread_mutex_unlock(&q->v->wake_lock);
-}
-
-int virtio_blk_queue_init(struct blkio *b, struct blkioq *bq)
-{
-	struct virtio_blk *v = container_of(b, struct virtio_blk, b);
-	struct virtio_queue *q = to_virtio_queue(bq);
-	struct queue_layout l = layout_of(v);
-	unsigned index = bq->index + (bq->is_poll ? b->num_queues : 0);
-	char *mem = (char *)v->mem->region.addr + index * l.len;
-	uint64_t iova = v->mem->region.iova + index * l.len;
-	int ret;
-
-	q->v = v;
-	q->seen = q->vring.known = v->changes;
-	q->vring.index = index;
-	ret = init_private(q, &l, mem);
-	if (ret < 0)
-		return ret;
-	init_pointers(q, &l, mem, iova);
-	q->own_call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (q->own_call_fd < 0) {
-		ret = bk_err(errno, "cannot create queue %d: eventfd: %m", bq->index);
-		goto free_queue;
-	}
-	q->vring.call_fd = q->own_call_fd;
-	if (!bq->is_poll && !v->transport->attend)
-		q->vring.call_fd = bq->completion_fd;
-	ret = v->transport->queue_start(v, q);
-	if (ret < 0)
-		goto close_call_fd;
-	publish_queue(q, q);
-	return 0;
-
-close_call_fd:
-	close(q->own_call_fd);
-free_queue:
-	free_private(q);
-	return ret;
-}
-
-/* Let the device finish, for a while; what it returns goes nowhere. */
-static void drain(struct virtio_queue *q)
-{
-	int64_t deadline = now_ns() + EXIT_SECONDS * NSEC_PER_SEC;
-	const struct timespec pause = { .tv_nsec = 100000 };
-	uint32_t len;
-	uint16_t id;
-
-	if (virtq_publish(&q->vq))
-		virtio_kick(q);
-	while (q->vq.inflight && !virtio_failure(q->v)) {
-		int ret = virtq_get(&q->vq, &id, &len);
-
-		if (virtio_changed(q))
-			virtio_queue_act(q);
-
-		if (ret < 0)
-			virtio_fail(q->v, "the device broke the rules of the virtqueue");
-		else if (!ret && now_ns() > deadline)
-			virtio_fail(q->v, "the device does not finish its requests");
-		else if (!ret)
-			nanosleep(&pause, NULL);
-	}
-}
-
-void virtio_blk_queue_exit(struct blkio *b, struct blkioq *bq)
-{
-	struct virtio_blk *v = container_of(b, struct virtio_blk, b);
-	struct virtio_queue *q = to_virtio_queue(bq);
-
-	if (!q->dead)
-		drain(q);
-	/* First, so that queue_stop() need only wait for a watching thread that knows it still. */
-	publish_queue(q, NULL);
-	v->transport->queue_stop(v, q);
-	close(q->own_call_fd);
-	free_private(q);
 }

@@ -1,38 +1,43 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The device status field, of transports that have it: how a device is led from reset to running
- * (virtio 1.2, 3.1.1), and the signal that its configuration or status has changed.
+ * (virtio 1.2, 3.1.1).
  */
-#include <sys/eventfd.h>
-
 #include "virtio/virtio_blk.h"
 
-#define RESET_SECONDS 5
-#define IS_A_DRIVER   (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+#define RESET_SECONDS  5
+#define RESET_PAUSE_NS 1000000
+#define IS_A_DRIVER    (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 
 static bool has_status(const struct virtio_blk *v)
 {
 	return v->transport->set_status;
 }
 
+static int reset_err(const struct bk_deadline *d, int err, uint8_t status)
+{
+	if (err != -ETIMEDOUT)
+		return bk_wait_err(d, err, "reset", "device");
+	return bk_err(ETIMEDOUT, "the device did not reset within %d seconds (its status is %#x)",
+		      RESET_SECONDS, status);
+}
+
 /* Reading 0 back means that it is done: until then the device may touch memory. */
 static int reset(struct virtio_blk *v)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	int64_t deadline = now_ns() + RESET_SECONDS * NSEC_PER_SEC;
+	struct bk_pauses pauses = { bk_deadline(&v->b), RESET_PAUSE_NS, RESET_PAUSE_NS };
 	uint8_t status;
-	int ret = v->transport->set_status(v, 0);
+	int ret;
 
+	pauses.deadline.at = min_u64(pauses.deadline.at, deadline_in(RESET_SECONDS * NSEC_PER_SEC));
+	ret = v->transport->set_status(v, 0);
 	while (!ret) {
 		ret = v->transport->get_status(v, &status);
 		if (ret < 0 || !status)
 			return ret;
-		if (now_ns() > deadline)
-			return bk_err(ETIMEDOUT,
-				      "the device does not finish its reset in %d seconds (its "
-				      "status is %#x)",
-				      RESET_SECONDS, status);
-		nanosleep(&pause, NULL);
+		ret = bk_pause(&pauses);
+		if (ret < 0)
+			return reset_err(&pauses.deadline, ret, status);
 	}
 	return ret;
 }
@@ -58,7 +63,8 @@ int virtio_set_features(struct virtio_blk *v)
 	if (ret < 0)
 		return ret;
 	if (!(status & VIRTIO_CONFIG_S_FEATURES_OK))
-		return bk_err(ENOTSUP, "the device refuses the features %#llx, which it offered",
+		return bk_err(ENOTSUP,
+			      "the device refused the features %#llx, which it had offered",
 			      (unsigned long long)v->features);
 	return 0;
 }
@@ -90,28 +96,10 @@ void virtio_status_abandon(struct virtio_blk *v)
 	v->transport->set_status(v, 0);
 }
 
-/* ---- Signals of the configuration --------------------------------------------------------- */
-
-int virtio_config_fd(struct virtio_blk *v)
+enum bk_drained virtio_status_has_let_go(struct virtio_blk *v)
 {
-	if (v->config_fd < 0)
-		v->config_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (v->config_fd < 0)
-		return bk_err(errno, "cannot watch the device: eventfd: %m");
-	v->watched[VIRTIO_WATCH_CONFIG] = (struct pollfd){ .fd = v->config_fd, .events = POLLIN };
-	return v->config_fd;
-}
-
-const char *virtio_config_event(struct virtio_blk *v)
-{
-	eventfd_t count;
 	uint8_t status;
 
-	/* Nothing is to be done about a new configuration: it is asked for anew each time. */
-	eventfd_read(v->config_fd, &count);
-	if (v->transport->get_status(v, &status) < 0)
-		return "the device does not tell its status";
-	if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
-		return "the device met an error that only a reset can end";
-	return NULL;
+	/* One that does not even tell its status is gone. */
+	return v->transport->get_status(v, &status) < 0 || !status ? BK_QUIET : BK_BUSY;
 }

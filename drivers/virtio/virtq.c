@@ -152,6 +152,25 @@ void virtq_forget(struct virtq *vq, uint16_t id)
 		virtq_free_chain(vq, id);
 }
 
+int virtq_unshown(const struct virtq *vq)
+{
+	unsigned left = vq->added, pos = vq->first_pos, n = 0;
+
+	if (!vq->packed)
+		return left;
+	while (left) {
+		unsigned id = le16toh(VIRTQ_LOAD(vq->pdesc[pos].id)), len;
+
+		len = id < vq->size ? vq->chain[id].len : 0;
+		if (!len || len > left)
+			return -EIO;
+		left -= len;
+		pos = (pos + len) % vq->size;
+		n++;
+	}
+	return n;
+}
+
 /* ---- Packed ring -------------------------------------------------------------------------- */
 
 bool virtq_publish_packed(struct virtq *vq, uint16_t added)

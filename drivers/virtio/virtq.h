@@ -71,7 +71,7 @@ struct virtq {
 struct virtq_layout virtq_layout(const struct virtq_config *c);
 /* mem: of the layout's length, page-aligned. 0 or -ENOMEM; then nothing is to be undone. */
 int virtq_init(struct virtq *vq, const struct virtq_config *c, void *mem);
-/* Begin anew, in the same memory, with nothing in flight; no device knows the ring. */
+/* Begin again, in the same memory, with nothing in flight; no device knows the ring. */
 void virtq_reset(struct virtq *vq, const struct virtq_config *c, void *mem);
 void virtq_exit(struct virtq *vq);
 
@@ -82,6 +82,8 @@ void virtq_write_table(const struct virtq *vq, void *table, const struct virtq_b
 void virtq_add_chain(struct virtq *vq, const struct virtq_buf *bufs, unsigned n);
 /* Take back the chain in flight with this id although the device did not return it. */
 void virtq_forget(struct virtq *vq, uint16_t id);
+/* How many chains were added since the last publish; -EIO when the device wrote over them. */
+int virtq_unshown(const struct virtq *vq);
 /*
  * Ask to be signalled when n more chains are used. Returns whether they are already, so that
  * nobody need wait for a signal which may never come.

@@ -13,8 +13,8 @@
 
 #include "fuzz.h"
 #include "traffic.h"
-#include "virtio/vfio_pci_caps.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_pci_caps.h"
 #include "world.h"
 
 enum {
@@ -175,7 +175,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
 	struct blkio *b;
 
-	p = (struct pci){ .in = { data, data + len } };
+	p = (struct pci){ .t.device = &traffic_virtio, .in = { data, data + len } };
 	MUST(fd >= 0 && !ftruncate(fd, size));
 	p.mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	MUST(p.mem != MAP_FAILED);

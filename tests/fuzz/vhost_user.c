@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +34,7 @@ struct server {
 	struct fuzz_input in;
 	struct virtio_blk_config config;
 	int sock, backend;
-	bool talks; /* false: will not say anything any more */
+	atomic_bool talks; /* false: will not say anything any more */
 };
 
 /* ---- Answers ------------------------------------------------------------------------------ */
@@ -149,7 +151,7 @@ static void take_fds(struct server *s, struct msghdr *h, uint32_t request)
 }
 
 /* One message of the library's, whole: it never sends in pieces that small. */
-static bool receive(struct server *s, struct vu_msg *m)
+static bool receive_message(struct server *s, struct vu_msg *m)
 {
 	char room[CMSG_SPACE(8 * sizeof(int))] __attribute__((aligned(8)));
 	struct iovec iov = { m, VU_HEADER_LEN };
@@ -166,12 +168,36 @@ static bool receive(struct server *s, struct vu_msg *m)
 	       recv(s->sock, (char *)m + VU_HEADER_LEN, m->size, MSG_DONTWAIT) == (ssize_t)m->size;
 }
 
+/* The thread that waits for its turn with the server looks, too. */
+static bool receive(struct server *s, struct vu_msg *m)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	bool got;
+
+	pthread_mutex_lock(&lock);
+	got = receive_message(s, m);
+	pthread_mutex_unlock(&lock);
+	return got;
+}
+
 static void chat_on_backend(struct server *s)
 {
 	char buf[64] = { 0 };
 
 	fuzz_bytes(&s->in, buf, sizeof(buf));
 	send(s->backend, buf, 1 + (buf[0] & 63), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The watching thread has asked for the configuration: no lies, they would take input. */
+static bool answer_watcher(struct server *s)
+{
+	struct vu_msg m = { 0 };
+
+	if (!receive(s, &m))
+		return false;
+	if (answer(s, &m))
+		send_bytes(s, &m, VU_HEADER_LEN + m.size, false);
+	return true;
 }
 
 /* The library waits: for an answer, or for the device. */
@@ -183,6 +209,8 @@ static bool server_idle(void *arg)
 
 	if (!s->talks)
 		return false;
+	if (!fuzz_is_main_thread())
+		return answer_watcher(s);
 	if (!receive(s, &m))
 		return traffic_device_turn(&s->t);
 	how = fuzz_u8(&s->in);
@@ -206,6 +234,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	int pair[2];
 
 	s = (struct server){
+		.t.device = &traffic_virtio,
 		.in = { data, data + len },
 		.config = { .capacity = 1 << 20,
 			    .seg_max = 6,
@@ -225,10 +254,11 @@ void fuzz_one(const uint8_t *data, size_t len)
 	fuzz_world.idle = server_idle;
 	fuzz_world.arg = &s;
 	MUST(!blkio_create("virtio-blk-vhost-user", &b) && !blkio_set_int(b, "fd", pair[1]));
-	if (blkio_connect(b))
+	if (blkio_connect(b)) {
 		close(pair[1]);
-	else
+	} else {
 		traffic_run(&s.t, b, &s.in);
+	}
 	blkio_destroy(&b);
 	close(s.sock);
 	if (s.backend >= 0)

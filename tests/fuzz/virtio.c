@@ -132,6 +132,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	int fd;
 
 	d = (struct device){
+		.t.device = &traffic_virtio,
 		.in = { data, data + len },
 		.config = { .capacity = 1 << 20,
 			    .seg_max = 6,

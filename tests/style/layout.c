@@ -39,6 +39,17 @@ FIELD(struct blkio_property_info, doc, 8);
 FIELD(struct blkio_property_info, type, 16);
 FIELD(struct blkio_property_info, readable, 20);
 FIELD(struct blkio_property_info, writable, 24);
+SIZE(struct blkio_export, 40);
+FIELD(struct blkio_export, name, 0);
+FIELD(struct blkio_export, description, 8);
+FIELD(struct blkio_export, size, 16);
+SIZE(struct blkio_extent, 32);
+FIELD(struct blkio_extent, start, 0);
+FIELD(struct blkio_extent, len, 8);
+FIELD(struct blkio_extent, flags, 16);
+FIELD(struct blkio_extent, reserved_, 20);
+VALUE(BLKIO_EXTENT_ALLOCATED, 1);
+VALUE(BLKIO_EXTENT_ZERO, 2);
 VALUE(BLKIO_TYPE_BOOL, 0);
 VALUE(BLKIO_TYPE_INT, 1);
 VALUE(BLKIO_TYPE_UINT64, 2);
@@ -100,6 +111,8 @@ SAME(void, blkioq_write_zeroes, struct blkioq *, uint64_t, uint64_t, void *, uin
 SAME(void, blkioq_discard, struct blkioq *, uint64_t, uint64_t, void *, uint32_t);
 SAME(void, blkioq_flush, struct blkioq *, void *, uint32_t);
 SAME(void, blkioq_report_zones, struct blkioq *, uint64_t, struct blkio_zone *, uint32_t, void *,
+     uint32_t);
+SAME(void, blkioq_zone_append, struct blkioq *, uint64_t, const void *, size_t, uint64_t *, void *,
      uint32_t);
 SAME(void, blkioq_open_zone, struct blkioq *, uint64_t, void *, uint32_t);
 SAME(void, blkioq_close_zone, struct blkioq *, uint64_t, void *, uint32_t);

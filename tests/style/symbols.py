@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """
-The symbols: what the shared library exports == the map == the prototypes in blkio.h, plus fio's
-entry point where it is built in. And the rest of the binary interface: SONAME, no versions, no need
+The symbols: what the shared library exports == the core's map == the prototypes in blkio.h,
+plus fio's entry point where it is built in. And the rest of the binary interface: SONAME, no versions, no need
 of fio.
 
 usage: symbols.py LIBBLKIO.so
@@ -19,34 +19,31 @@ MAP = ROOT / "core/blkio.map"
 FIO_ENTRY = "get_ioengine"
 # The interface in the field has these many, and we add a few: docs/differences.md.
 IN_THE_FIELD = 43
-ADDED = {"blkio_get_driver_name", "blkio_get_property_info"}
-
+ADDED = {
+    "blkio_cancel",     "blkio_drain",         "blkio_get_driver_name", "blkio_get_property_info",
+                    "blkioq_zone_append",
+}
 
 def header_functions() -> set[str]:
     text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
     return set(re.findall(r"\b(blkioq?_\w+)\s*\(", text))
-
 
 def map_functions() -> set[str]:
     text = re.sub(r"/\*.*?\*/", "", MAP.read_text(), flags=re.S)
     exported = re.search(r"global:(.*?)local:", text, re.S)[1]
     return set(re.findall(r"(\w+)\s*;", exported))
 
-
 def nm(library: Path, *options: str) -> list[list[str]]:
     return [line.split() for line in run(["nm", "-D", *options, library]).stdout.splitlines()]
-
 
 def differences(one: str, ones: set[str], other: str, others: set[str]) -> list[str]:
     return ([f"in {one}, not in {other}: {name}" for name in sorted(ones - others)]
             + [f"in {other}, not in {one}: {name}" for name in sorted(others - ones)])
 
-
 def fio_symbols(library: Path) -> list[str]:
     """Undefined symbols that no library provides must be weak: only fio has them."""
     done = run(["ldd", "-r", library])
     return [line.strip() for line in done.stdout.splitlines() if "undefined symbol" in line]
-
 
 def main() -> None:
     library = Path(sys.argv[1])
@@ -73,6 +70,5 @@ def main() -> None:
     tap.case("loads without fio", fio_symbols(library))
     tap.note(f"fio's entry point is {'in' if FIO_ENTRY in exported else 'not in'} this build")
     tap.finish()
-
 
 main()

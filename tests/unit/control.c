@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Which driver functions the core calls, in which order, also when one of them fails. */
 #include "fake.h"
+#include "io.h"
 
 static char memory[1 << 20];
 
@@ -47,6 +48,8 @@ static void failing_connect(struct device *d)
 	CHECK_OK(blkio_create("fake", &b));
 	CHECK_ERR(blkio_connect(b), EREMOTEIO, "fake connect error");
 	CHECK_ERR(blkio_start(b), ENODEV);
+	CHECK(!b->lim.ops); /* what it found out is gone with it */
+	CHECK_EQ(b->lim.max_queues, fake.limits.max_queues);
 	fake.connect_error = 0;
 	CHECK_OK(blkio_connect(b));
 	CHECK_OK(blkio_connect(b)); /* does not ask again */
@@ -84,9 +87,14 @@ static void failing_start(struct device *d)
 	fake.start_error = EREMOTEIO;
 	b = fake_connect();
 	CHECK_ERR(blkio_start(b), EREMOTEIO, "fake start error");
+	CHECK_EQ(b->lim.max_segments, fake.limits.max_segments);
+	fake.start_error = 0;
+	fake.failing_queue = 0;
+	CHECK_ERR(blkio_start(b), EIO, "fake queue error");
+	CHECK_EQ(b->lim.max_segments, fake.limits.max_segments);
 	CHECK_OK(blkio_set_int(b, "num-queues", 1)); /* still connected */
 	blkio_destroy(&b);
-	CHECK_STR(fake.calls, "icsx");
+	CHECK_STR(fake.calls, "icssqx");
 }
 
 static void failing_add(struct device *d)
@@ -207,8 +215,80 @@ static void what_regions_must_be(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* ---- A device that is gone ---------------------------------------------------------------- */
+
+static void *from_a_thread(void *b)
+{
+	bk_set_gone(b, "it is gone");
+	bk_set_gone(b, "it is gone again");
+	return NULL;
+}
+
+/* What the device has is its own; all that has not reached it fails, on every queue. */
+static void gone(struct device *d)
+{
+	struct blkio_completion c[4];
+	struct blkio *b;
+	struct blkioq *q;
+	pthread_t thread;
+	uint64_t capacity;
+
+	(void)d;
+	fake_reset();
+	fake.ring_size = 1;
+	b = fake_connect();
+	CHECK_OK(blkio_set_int(b, "num-queues", 2));
+	CHECK_OK(blkio_set_int(b, "bounce-buffers", 1));
+	CHECK_OK(blkio_start(b));
+	q = blkio_get_queue(b, 0);
+	for (int i = 0; i < 3; i++)
+		blkioq_read(q, 0, memory, 512, NULL, 0);
+	SYS(-pthread_create(&thread, NULL, from_a_thread, b));
+	pthread_join(thread, NULL);
+	blkioq_discard(q, 0, 512, NULL, 0);
+	CHECK_EQ(blkioq_do_io(q, c, 4, 4, NULL), 4);
+	CHECK_EQ(fake.nr_ops, 1);
+	for (int i = 0, good = 0; i < 4; i++) {
+		good += !c[i].ret;
+		CHECK(!c[i].ret ? good == 1 : c[i].ret == -ENODEV);
+		CHECK(!c[i].ret || !strcmp(c[i].error_msg, "it is gone"));
+	}
+	q = blkio_get_queue(b, 1);
+	CHECK_IO_ERR(io_write(q, 0, memory, 512, 0), ENODEV, "it is gone");
+	CHECK_IO_ERR(io_zeroes(q, 0, 512, 0), ENODEV, "it is gone");
+	CHECK_ERR(blkio_add_queue(b), ENODEV, "it is gone");
+	CHECK_ERR(blkio_get_uint64(b, "capacity", &capacity), ENODEV, "it is gone");
+	CHECK_EQ(fake.nr_ops, 1);
+	blkio_destroy(&b);
+}
+
+/* It would wait for itself if the core held its lock. */
+static void allocate(struct blkio *b)
+{
+	struct blkio_mem_region r;
+
+	CHECK_OK(blkio_alloc_mem_region(b, &r, 4096));
+}
+
+static void no_lock_while_mapping(struct device *d)
+{
+	struct blkio_mem_region r = region(0, 4096);
+	struct blkio *b;
+
+	(void)d;
+	fake_reset();
+	b = fake_start();
+	fake.while_mapping = allocate;
+	CHECK_OK(blkio_map_mem_region(b, &r));
+	blkio_unmap_mem_region(b, &r);
+	fake.while_mapping = NULL;
+	blkio_destroy(&b);
+}
+
 static const struct test tests[] = {
 	{ "plain life", plain_life },
+	{ "no lock while mapping", no_lock_while_mapping },
+	{ "a device that is gone", gone },
 	{ "destroyed early", destroyed_early },
 	{ "failing connect", failing_connect },
 	{ "failing queue", failing_queue },

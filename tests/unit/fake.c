@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A driver in this process, for tests of the core. */
 #include "fake.h"
+#include "sys.h"
 
 enum { RING_MAX = 4096 };
 
@@ -34,23 +35,34 @@ static void fake_init(struct blkio *b)
 static int fake_connect_device(struct blkio *b)
 {
 	called('c');
-	if (fake.connect_error)
-		return bk_err(fake.connect_error, "fake connect error");
-	b->lim = fake.limits;
-	return 0;
+	b->lim = fake.limits; /* before the error: drivers find out as they go */
+	return fake.connect_error ? bk_err(fake.connect_error, "fake connect error") : 0;
 }
 
 static int fake_start_device(struct blkio *b)
 {
-	(void)b;
 	called('s');
-	return fake.start_error ? bk_err(fake.start_error, "fake start error") : 0;
+	if (fake.start_error || fake.failing_queue >= 0)
+		b->lim.max_segments = FAKE_STARTED_SEGMENTS;
+	if (fake.start_error)
+		return bk_err(fake.start_error, "fake start error");
+	free(fake.memory);
+	fake.memory = NULL;
+	if (b->own.len) {
+		fake.memory = aligned_alloc(4096, b->own.len);
+		CHECK(fake.memory);
+		memset(fake.memory, 0, b->own.len);
+		b->own.addr = b->own.iova = (uintptr_t)fake.memory;
+	}
+	return 0;
 }
 
 static void fake_close(struct blkio *b)
 {
 	(void)b;
 	called('x');
+	free(fake.memory);
+	fake.memory = NULL;
 }
 
 static int fake_capacity(struct blkio *b, uint64_t *bytes)
@@ -64,6 +76,8 @@ static int fake_map(struct blkio *b, struct bk_region *region, int fd, int64_t f
 {
 	(void)b, (void)region, (void)fd, (void)fd_offset;
 	called('m');
+	if (fake.while_mapping)
+		fake.while_mapping(b);
 	return fake.map_error ? bk_err(fake.map_error, "fake map error") : 0;
 }
 
@@ -71,6 +85,8 @@ static void fake_unmap(struct blkio *b, const struct bk_region *region)
 {
 	(void)b, (void)region;
 	called('u');
+	if (fake.while_mapping)
+		fake.while_mapping(b);
 }
 
 static int fake_queue_init(struct blkio *b, struct blkioq *q)
@@ -82,6 +98,42 @@ static int fake_queue_init(struct blkio *b, struct blkioq *q)
 	return 0;
 }
 
+static struct fake_queue *to_fake(struct blkioq *q)
+{
+	return container_of(q, struct fake_queue, q);
+}
+
+static void finish_first(struct fake_queue *q)
+{
+	struct bk_req *r = q->r[0];
+	int64_t res = q->res[0];
+
+	q->n--;
+	memmove(q->r, q->r + 1, q->n * sizeof(q->r[0]));
+	memmove(q->res, q->res + 1, q->n * sizeof(q->res[0]));
+	bk_complete(&q->q, r, res);
+}
+
+static enum bk_drained fake_drain(struct blkio *b, struct blkioq *bq, bool cancel)
+{
+	struct fake_queue *q = to_fake(bq);
+
+	(void)b;
+	fake.drains++;
+	usleep(fake.drain_takes_us);
+	while (fake.drain_finishes && q->n)
+		finish_first(q);
+	if (cancel && !fake.cancelled) {
+		fake.cancelled = true;
+		fake.cancelled_at = clock_ns();
+	}
+	if (fake.drain == BK_BUSY && fake.busy_for) {
+		fake.busy_for--;
+		return BK_BUSY;
+	}
+	return fake.drain == BK_BUSY ? BK_QUIET : fake.drain;
+}
+
 static void fake_queue_exit(struct blkio *b, struct blkioq *q)
 {
 	(void)b, (void)q;
@@ -89,11 +141,6 @@ static void fake_queue_exit(struct blkio *b, struct blkioq *q)
 }
 
 /* ---- Requests ----------------------------------------------------------------------------- */
-
-static struct fake_queue *to_fake(struct blkioq *q)
-{
-	return container_of(q, struct fake_queue, q);
-}
 
 static int64_t result_of(struct bk_req *r)
 {
@@ -134,15 +181,8 @@ static int fake_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait 
 	}
 	if (!fake.error_stays)
 		fake.enter_error = 0;
-	while (finish-- && q->n) {
-		struct bk_req *r = q->r[0];
-		int64_t res = q->res[0];
-
-		q->n--;
-		memmove(q->r, q->r + 1, q->n * sizeof(q->r[0]));
-		memmove(q->res, q->res + 1, q->n * sizeof(q->res[0]));
-		bk_complete(bq, r, res);
-	}
+	while (finish-- && q->n)
+		finish_first(q);
 	return ret;
 }
 
@@ -160,6 +200,7 @@ static struct bk_driver driver = {
 	.map = fake_map,
 	.unmap = fake_unmap,
 	.queue_init = fake_queue_init,
+	.drain = fake_drain,
 	.queue_exit = fake_queue_exit,
 	.submit = fake_submit,
 	.enter = fake_enter,

@@ -11,7 +11,7 @@
 #include "core.h"
 #include "test.h"
 
-enum { FAKE_LOG = 4096, FAKE_CALLS = 256 };
+enum { FAKE_LOG = 4096, FAKE_CALLS = 256, FAKE_STARTED_SEGMENTS = 17 };
 
 /* One operation, as submitted. */
 struct fake_op {
@@ -33,12 +33,21 @@ extern struct fake {
 	int enter_error;  /* returned, after having finished what it finishes */
 	bool error_stays; /* not only the next time */
 	int connect_error, start_error, map_error;
-	int failing_queue; /* index whose queue_init fails; -1: none */
+	void (*while_mapping)(struct blkio *b); /* in map() and unmap(), for what must not wait */
+	enum bk_drained drain; /* what drain() says: once busy_for calls are over, BK_QUIET */
+	unsigned busy_for;
+	bool drain_finishes; /* drain() finishes what is in flight, as far as it goes */
+	int failing_queue;   /* index whose queue_init fails; -1: none */
 	/* what the core did */
 	struct fake_op log[FAKE_LOG];
 	unsigned nr_ops;
 	char calls[FAKE_CALLS]; /* one letter per control call, in order */
 	unsigned enters;
+	unsigned drains;
+	unsigned drain_takes_us;
+	bool cancelled;
+	int64_t cancelled_at;		   /* clock_ns() */
+	void *memory;			   /* for the core's own */
 	unsigned min_wait_nr, max_wait_nr; /* smallest and largest wait_nr other than 0 */
 } fake;
 

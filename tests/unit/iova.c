@@ -2,8 +2,8 @@
 /* Addresses for devices: within the IOMMU's ranges, never twice, given back and used again. */
 #include <errno.h>
 
+#include "common/iova.h"
 #include "test.h"
-#include "vfio/iova.h"
 
 #define PAGE 4096ull
 #define MIB  (1ull << 20)
@@ -41,10 +41,10 @@ static void skips_page_0_and_holes(struct device *d)
 
 	(void)d;
 	init(&s, intel, ARRAY_LEN(intel));
-	CHECK_EQ(iova_take(&s, 0x7f0000000000, PAGE, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000000000, PAGE, &iova), 0);
 	CHECK_EQ(iova, PAGE);
 	/* more than the first range holds */
-	CHECK_EQ(iova_take(&s, 0x7f0000000000, 4 * GIB, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000000000, 4 * GIB, &iova), 0);
 	CHECK(iova >= 0xfef00000);
 	check_usable(&s, iova, 4 * GIB);
 	iova_exit(&s);
@@ -57,10 +57,10 @@ static void large_pages_line_up(struct device *d)
 
 	(void)d;
 	init(&s, intel, ARRAY_LEN(intel));
-	CHECK_EQ(iova_take(&s, 0x7f0000000000, PAGE, &iova), 0);
-	CHECK_EQ(iova_take(&s, 0x7f0000203000, 2 * MIB, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000000000, PAGE, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000203000, 2 * MIB, &iova), 0);
 	CHECK_EQ(iova % (2 * MIB), 0x3000);
-	CHECK_EQ(iova_take(&s, 0x7f0040200000, GIB, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0040200000, GIB, &iova), 0);
 	CHECK_EQ(iova % GIB, 0x200000);
 	check_disjoint(&s);
 	iova_exit(&s);
@@ -75,11 +75,11 @@ static void falls_back_to_small_pages(struct device *d)
 
 	(void)d;
 	init(&s, &tight, 1);
-	CHECK_EQ(iova_take(&s, 0x7f0000000000, 2 * MIB, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000000000, 2 * MIB, &iova), 0);
 	CHECK_EQ(iova, 0x1000);
-	CHECK_EQ(iova_take(&s, 0x7f0000400000, PAGE, &iova), -ENOSPC);
-	iova_give(&s, 0x1000);
-	CHECK_EQ(iova_take(&s, 0x7f0000400000, PAGE, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000400000, PAGE, &iova), -ENOSPC);
+	iova_free(&s, 0x1000);
+	CHECK_EQ(iova_alloc(&s, 0x7f0000400000, PAGE, &iova), 0);
 	iova_exit(&s);
 }
 
@@ -93,16 +93,16 @@ static void the_last_address_of_all(struct device *d)
 	(void)d;
 	init(&s, &top, 1);
 	for (int i = 0; i < 4; i++)
-		CHECK_EQ(iova_take(&s, 0x1000, PAGE, &iova), 0);
+		CHECK_EQ(iova_alloc(&s, 0x1000, PAGE, &iova), 0);
 	CHECK_EQ(iova, UINT64_MAX - PAGE + 1);
-	CHECK_EQ(iova_take(&s, 0x1000, PAGE, &iova), -ENOSPC);
+	CHECK_EQ(iova_alloc(&s, 0x1000, PAGE, &iova), -ENOSPC);
 	check_disjoint(&s);
 	iova_exit(&s);
 
 	init(&s, &everything, 1);
 	CHECK_EQ(s.usable[0].last, UINT64_MAX);
-	CHECK_EQ(iova_take(&s, 0, UINT64_MAX - PAGE + 1, &iova), 0);
-	CHECK_EQ(iova_take(&s, 0, PAGE, &iova), -ENOSPC);
+	CHECK_EQ(iova_alloc(&s, 0, UINT64_MAX - PAGE + 1, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0, PAGE, &iova), -ENOSPC);
 	iova_exit(&s);
 }
 
@@ -123,11 +123,11 @@ static void strange_ranges(struct device *d)
 	CHECK_EQ(iova_init(&s, &at_the_top, 1, PAGE), -EINVAL);
 	CHECK_EQ(iova_init(&s, NULL, 0, PAGE), -EINVAL);
 	init(&s, &ragged, 1);
-	CHECK_EQ(iova_take(&s, 0, 2 * PAGE, &iova), 0);
+	CHECK_EQ(iova_alloc(&s, 0, 2 * PAGE, &iova), 0);
 	CHECK_EQ(iova, 0x2000);
-	CHECK_EQ(iova_take(&s, 0, PAGE, &iova), -ENOSPC);
-	iova_give(&s, 0x12345000); /* never taken */
-	CHECK_EQ(iova_take(&s, 0, 0, &iova), -ENOSPC);
+	CHECK_EQ(iova_alloc(&s, 0, PAGE, &iova), -ENOSPC);
+	iova_free(&s, 0x12345000); /* never taken */
+	CHECK_EQ(iova_alloc(&s, 0, 0, &iova), -ENOSPC);
 	iova_exit(&s);
 }
 
@@ -148,16 +148,16 @@ static void churn(struct device *d)
 
 		random = random * 1664525 + 1013904223;
 		if (held[slot]) {
-			iova_give(&s, held[slot]);
+			iova_free(&s, held[slot]);
 			held[slot] = 0;
-		} else if (!iova_take(&s, 0x7f0000000000, len, &iova)) {
+		} else if (!iova_alloc(&s, 0x7f0000000000, len, &iova)) {
 			held[slot] = iova;
 			check_usable(&s, iova, len);
 			check_disjoint(&s);
 		}
 	}
 	for (int i = 0; i < N; i++)
-		iova_give(&s, held[i]);
+		iova_free(&s, held[i]);
 	CHECK_EQ(s.nr_taken, 0);
 	iova_exit(&s);
 }

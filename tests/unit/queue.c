@@ -222,7 +222,9 @@ static void interruption_is_reported_when_asked_for(struct device *d)
 	q = blkio_get_queue(b, 0);
 	queue_writes(q, N);
 	fake.enter_error = EINTR;
+	fake.error_stays = true;
 	CHECK_EQ(blkioq_do_io_interruptible(q, c, N, N, NULL, NULL), -EINTR);
+	fake.enter_error = 0;
 	CHECK_EQ(blkioq_do_io_interruptible(q, c, N, N, NULL, NULL), N);
 	blkio_destroy(&b);
 }

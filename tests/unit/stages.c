@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Requests of several operations: short transfers, emulated FUA, write zeroes by writing. What the
- * device is asked for, operation by operation, and what the caller gets in the end.
+ * Requests of several operations: short transfers and emulated FUA. What the device is asked for,
+ * operation by operation, and what the caller gets in the end. Write zeroes: stages_zeroes.c.
  */
 #include "fake.h"
 #include "io.h"
@@ -135,7 +135,7 @@ static void end_of_file(struct device *d)
 	fake_reset();
 	fake.result = stop_after_half;
 	q = begin(&b);
-	CHECK_IO_ERR(io_read(q, 0, memory, 1000, 0), EIO, "ended");
+	CHECK_IO_ERR(io_read(q, 0, memory, 1000, 0), EIO, "past the end");
 	blkio_destroy(&b);
 
 	fake_reset();
@@ -287,161 +287,146 @@ static void fua_errors(struct device *d)
 	blkio_destroy(&b);
 }
 
-/* ---- Write zeroes by writing -------------------------------------------------------------- */
+/* ---- Requests that are longer than the device takes ---------------------------------------- */
 
-static char medium[1 << 20];
+static struct blkioq *long_queue;
+static char *next_byte; /* of the request's memory, segment after segment in order */
+static const struct iovec *next_segment, *end_of_segments;
 
-/* A device that cannot write zeroes, with a memory. */
-static int64_t no_zeroes(const struct fake_op *op, struct bk_req *r, unsigned index)
+/* The next bytes of the caller's segments are these. */
+static void check_next(const char *base, size_t len)
 {
-	uint64_t at = op->start;
+	while (len) {
+		size_t n;
 
-	(void)index;
-	if (op->op == BK_WRITE_ZEROES)
-		return -ENOTSUP;
-	if (op->op != BK_WRITE)
-		return 0;
-	for (int i = 0; i < r->iovcnt; at += r->iov[i++].iov_len)
-		memcpy(medium + at, r->iov[i].iov_base, r->iov[i].iov_len);
-	CHECK_EQ(at - op->start, op->len);
-	return (int64_t)op->len;
-}
-
-static void check_zeroes(const struct blkioq *q, uint64_t start, uint64_t len)
-{
-	const struct bk_limits *l = &q->b->lim;
-
-	check_all(medium, start, 0x77);
-	check_all(medium + start, len, 0);
-	check_all(medium + start + len, sizeof(medium) - start - len, 0x77);
-	for (unsigned i = 0; i < fake.nr_ops; i++) {
-		if (fake.log[i].op != BK_WRITE)
-			continue;
-		CHECK(!l->max_transfer || fake.log[i].len <= (uint64_t)l->max_transfer);
-		CHECK(fake.log[i].iovcnt <= l->max_segments);
-		CHECK_EQ(fake.log[i].len % (uint64_t)l->request_alignment, 0);
+		while (next_byte == (char *)next_segment->iov_base + next_segment->iov_len) {
+			next_segment++;
+			CHECK(next_segment < end_of_segments);
+			next_byte = next_segment->iov_base;
+		}
+		n = (char *)next_segment->iov_base + next_segment->iov_len - next_byte;
+		n = n < len ? n : len;
+		CHECK(base == next_byte);
+		base += n;
+		next_byte += n;
+		len -= n;
 	}
 }
 
-static void fallback_writes_zeroes(struct device *d)
+static int64_t piece_by_piece(const struct fake_op *op, struct bk_req *r, unsigned index)
+{
+	struct bk_piece p, again;
+	uint64_t len;
+	int ret = bk_first_piece(long_queue, r, &p);
+
+	(void)op, (void)index;
+	if (ret < 0)
+		return ret;
+	CHECK_EQ(bk_first_piece(long_queue, r, &again), 0);
+	CHECK(again.iovcnt == p.iovcnt && again.len == p.len);
+	CHECK(p.iovcnt && p.iovcnt <= fake.limits.max_segments && p.iovcnt <= r->iovcnt);
+	CHECK(p.len && p.len <= (uint64_t)fake.limits.max_transfer && p.len % 512 == 0);
+	len = p.len;
+	for (int i = 0; i < p.iovcnt; i++) {
+		size_t n = p.iovcnt == 1 ? p.len : r->iov[i].iov_len;
+
+		CHECK(n <= r->iov[i].iov_len && n <= len);
+		check_next(r->iov[i].iov_base, n);
+		len -= n;
+	}
+	CHECK_EQ(len, 0);
+	return (int64_t)p.len;
+}
+
+static void long_requests_in_pieces(struct device *d)
 {
 	static const struct {
-		int max_transfer, max_segments, max_segment_len, alignment;
+		int max_transfer, max_segments, n, pieces;
+		size_t len[6];
 	} cases[] = {
-		{ 0, 1024, 0, 1 },    { 0, 1, 0, 512 },	     { 5000, 1024, 0, 512 },
-		{ 512, 1, 512, 512 }, { 65536, 4, 3000, 1 }, { 1 << 20, 1024, 0, 4096 },
+		{ 8192, 4, 1, 1, { 8192 } },
+		{ 8192, 4, 1, 3, { 17408 } },
+		{ 8192, 4, 2, 2, { 8192, 512 } },
+		{ 8192, 4, 3, 3, { 100, 8192, 9116 } },	   /* blocks begin in one, end in another */
+		{ 8192, 4, 5, 1, { 0, 1024, 0, 512, 0 } }, /* too many, but of no length */
+		{ 8192, 2, 5, 3, { 512, 512, 512, 512, 512 } }, /* too many */
+		{ 8192, 2, 4, 3, { 512, 100, 924, 512 } },
+		{ 512, 4, 4, 4, { 256, 768, 1000, 24 } },
+		{ 1024, 3, 6, 4, { 4, 8, 500, 2048, 3, 1021 } },
 	};
 
 	(void)d;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		for (int listed = 0; listed < 2; listed++) {
-			struct blkio *b;
-			struct blkioq *q;
-
-			fake_reset();
-			fake.result = no_zeroes;
-			fake.limits.max_transfer = cases[i].max_transfer;
-			fake.limits.max_segments = cases[i].max_segments;
-			fake.limits.max_segment_len = cases[i].max_segment_len;
-			fake.limits.request_alignment = cases[i].alignment;
-			if (!listed)
-				fake.limits.ops &= ~BK_OP_BIT(BK_WRITE_ZEROES);
-			q = begin(&b);
-			memset(medium, 0x77, sizeof(medium));
-			CHECK_EQ(io_zeroes(q, 8192, 401408, 0), 0);
-			check_zeroes(q, 8192, 401408);
-			blkio_destroy(&b);
-		}
-	}
-}
-
-static void fallback_with_fua(struct device *d)
-{
-	(void)d;
-	for (int native = 0; native < 2; native++) {
+		struct iovec iov[6], before[6];
 		struct blkio *b;
-		struct blkioq *q;
+		char *at = memory;
 
+		for (int k = 0; k < cases[i].n; k++, at += 40000)
+			iov[k] = (struct iovec){ at, cases[i].len[k] };
+		memcpy(before, iov, sizeof(iov));
 		fake_reset();
-		fake.result = no_zeroes;
-		fake.limits.max_transfer = 65536;
-		fake.limits.takes_fua_write = fake.limits.takes_fua_write_zeroes = native;
-		q = begin(&b);
-		memset(medium, 0x77, sizeof(medium));
-		CHECK_EQ(io_zeroes(q, 0, 1 << 20, BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP), 0);
-		check_zeroes(q, 0, 1 << 20);
-		if (!native)
-			CHECK_EQ(fake.log[fake.nr_ops - 1].op, BK_FLUSH);
-		for (unsigned i = 0; i < fake.nr_ops; i++) {
-			if (fake.log[i].op == BK_WRITE)
-				CHECK_EQ(fake.log[i].flags & 7, native ? BLKIO_REQ_FUA : 0);
-		}
+		fake.limits.request_alignment = 512;
+		fake.limits.takes_long_requests = true;
+		fake.limits.max_transfer = cases[i].max_transfer;
+		fake.limits.max_segments = cases[i].max_segments;
+		fake.limits.takes_fua_write = i % 2;
+		fake.result = piece_by_piece;
+		long_queue = begin(&b);
+		next_segment = iov;
+		end_of_segments = iov + cases[i].n;
+		next_byte = iov[0].iov_base;
+		CHECK_EQ(io_writev(long_queue, 0, iov, cases[i].n, i % 2 ? BLKIO_REQ_FUA : 0), 0);
+		CHECK_MEM(iov, before, cases[i].n * sizeof(*iov));
+		CHECK_EQ(fake.nr_ops, cases[i].pieces);
+		for (unsigned k = 0; k < fake.nr_ops; k++)
+			CHECK_EQ(fake.log[k].flags, i % 2 ? BLKIO_REQ_FUA : 0);
 		blkio_destroy(&b);
 	}
 }
 
-static void no_fallback(struct device *d)
+static void block_in_too_many_segments(struct device *d)
 {
-	(void)d;
-	for (int listed = 0; listed < 2; listed++) {
-		struct blkio *b;
-		struct blkioq *q;
-
-		fake_reset();
-		fake.result = no_zeroes;
-		if (!listed)
-			fake.limits.ops &= ~BK_OP_BIT(BK_WRITE_ZEROES);
-		q = begin(&b);
-		CHECK_IO_ERR(io_zeroes(q, 0, 4096, BLKIO_REQ_NO_FALLBACK), ENOTSUP, "FALLBACK");
-		CHECK_EQ(fake.nr_ops, listed);
-		CHECK_EQ(io_zeroes(q, 0, 4096, 0), 0);
-		blkio_destroy(&b);
-	}
-}
-
-static int64_t fail_third_write(const struct fake_op *op, struct bk_req *r, unsigned index)
-{
-	(void)r;
-	if (op->op == BK_WRITE_ZEROES)
-		return -ENOTSUP;
-	return index == 3 ? -ENOLINK : (int64_t)op->len;
-}
-
-static void fallback_error(struct device *d)
-{
+	struct iovec iov[3] = { { memory, 200 }, { memory + 1000, 200 }, { memory + 2000, 112 } };
 	struct blkio *b;
-	struct blkioq *q;
 
 	(void)d;
 	fake_reset();
-	fake.limits.max_transfer = 4096;
-	fake.result = fail_third_write;
-	q = begin(&b);
-	CHECK_EQ(io_zeroes(q, 0, 1 << 20, 0), -ENOLINK);
-	CHECK_EQ(fake.nr_ops, 4);
+	fake.limits.request_alignment = 512;
+	fake.limits.takes_long_requests = true;
+	fake.limits.max_segments = 2;
+	fake.limits.max_transfer = 8192;
+	fake.result = piece_by_piece;
+	long_queue = begin(&b);
+	CHECK_IO_ERR(io_readv(long_queue, 0, iov, 3, 0), EINVAL, "max-segments");
 	blkio_destroy(&b);
 }
 
-static int64_t refuse_everything(const struct fake_op *op, struct bk_req *r, unsigned index)
+static int64_t second_piece_fails(const struct fake_op *op, struct bk_req *r, unsigned index)
 {
-	(void)op, (void)r, (void)index;
-	return -ENOTSUP;
+	int64_t ret = piece_by_piece(op, r, index);
+
+	return index ? -ENODATA : ret;
 }
 
-/* A device that does not even write: the error, not a loop. */
-static void nothing_works(struct device *d)
+static void long_request_fails(struct device *d)
 {
+	struct iovec iov = { memory, 32768 };
 	struct blkio *b;
-	struct blkioq *q;
 
 	(void)d;
 	fake_reset();
-	fake.result = refuse_everything;
-	q = begin(&b);
-	CHECK_EQ(io_zeroes(q, 0, 1 << 20, 0), -ENOTSUP);
-	CHECK_EQ(io_write(q, 0, memory, 4096, BLKIO_REQ_FUA), -ENOTSUP);
-	CHECK_EQ(io_flush(q, 0), -ENOTSUP);
-	CHECK_EQ(io_discard(q, 0, 4096, 0), -ENOTSUP);
+	fake.limits.request_alignment = 512;
+	fake.limits.takes_long_requests = true;
+	fake.limits.max_transfer = 8192;
+	fake.limits.max_segments = 1;
+	fake.result = second_piece_fails;
+	long_queue = begin(&b);
+	next_segment = &iov;
+	end_of_segments = &iov + 1;
+	next_byte = iov.iov_base;
+	CHECK_EQ(io_write(long_queue, 4096, memory, 32768, 0), -ENODATA);
+	CHECK_EQ(fake.nr_ops, 2);
+	fake_check(1, BK_WRITE, 4096 + 8192, 32768 - 8192);
 	blkio_destroy(&b);
 }
 
@@ -456,10 +441,8 @@ static const struct test tests[] = {
 	{ "FUA of the device", fua_of_the_device },
 	{ "FUA of a short write", fua_of_a_short_write },
 	{ "FUA errors", fua_errors },
-	{ "fallback writes zeroes", fallback_writes_zeroes },
-	{ "fallback with FUA", fallback_with_fua },
-	{ "no fallback", no_fallback },
-	{ "fallback error", fallback_error },
-	{ "nothing works", nothing_works },
+	{ "long requests, in pieces", long_requests_in_pieces },
+	{ "a block in too many segments", block_in_too_many_segments },
+	{ "a long request fails", long_request_fails },
 };
 TEST_MAIN(tests)

@@ -294,7 +294,7 @@ static void rings_lost(void)
 
 	for (unsigned round = 0; round < 20; round++) {
 		unsigned char seen[N] = { 0 };
-		unsigned answered = 0, attended = device.attended, got = 0;
+		unsigned answered = 0, updates = device.updates, got = 0;
 		struct device_chain c;
 
 		queue_reads(&r, seen);
@@ -303,7 +303,7 @@ static void rings_lost(void)
 		virtio_lose_rings(device.v);
 		got = collect(&r, 0);
 		CHECK_EQ(got, answered);
-		while (__atomic_load_n(&device.attended, __ATOMIC_ACQUIRE) == attended)
+		while (__atomic_load_n(&device.updates, __ATOMIC_ACQUIRE) == updates)
 			usleep(100);
 		device_take_ring(to_virtio_queue(r.q));
 		while (got < N) {

@@ -62,10 +62,10 @@ static int fake_run(struct virtio_blk *v)
 	return 0;
 }
 
-static void fake_attend(struct virtio_blk *v)
+static void fake_update_queues(struct virtio_blk *v)
 {
 	(void)v;
-	__atomic_add_fetch(&device.attended, 1, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&device.updates, 1, __ATOMIC_RELEASE);
 }
 
 static void fake_abandon(struct virtio_blk *v)
@@ -74,32 +74,41 @@ static void fake_abandon(struct virtio_blk *v)
 	device.abandoned++;
 }
 
+static enum bk_drained fake_has_let_go(struct virtio_blk *v)
+{
+	(void)v;
+	return device.abandoned ? BK_QUIET : BK_BUSY;
+}
+
+static int fake_map(struct virtio_blk *v, struct bk_region *region, int fd, int64_t fd_offset)
+{
+	(void)v, (void)region, (void)fd, (void)fd_offset;
+	return 0;
+}
+
+static void fake_unmap(struct virtio_blk *v, const struct bk_region *region)
+{
+	(void)v, (void)region;
+}
+
 static const struct virtio_transport transport = {
 	.open = fake_open,
 	.close = fake_close,
 	.set_features = fake_set_features,
 	.read_config = fake_read_config,
+	.map = fake_map,
+	.unmap = fake_unmap,
 	.queue_start = fake_queue_start,
 	.queue_stop = fake_queue_stop,
 	.run = fake_run,
-	.attend = fake_attend,
+	.update_queues = fake_update_queues,
 	.abandon = fake_abandon,
+	.has_let_go = fake_has_let_go,
 };
 
 static void init(struct blkio *b)
 {
 	virtio_blk_init(container_of(b, struct virtio_blk, b), &transport);
-}
-
-static int map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
-{
-	(void)b, (void)region, (void)fd, (void)fd_offset;
-	return 0;
-}
-
-static void unmap(struct blkio *b, const struct bk_region *region)
-{
-	(void)b, (void)region;
 }
 
 static const struct bk_prop props[] = { VIRTIO_BLK_PROPS, { 0 } };
@@ -109,8 +118,6 @@ static const struct bk_driver driver = {
 	.device_size = sizeof(struct virtio_blk),
 	.props = props,
 	.init = init,
-	.map = map,
-	.unmap = unmap,
 	VIRTIO_BLK_DRIVER_OPS,
 };
 

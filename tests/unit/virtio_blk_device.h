@@ -17,7 +17,7 @@ extern struct fake_device {
 	uint64_t offered, accepted;
 	struct virtio_blk_config config;
 	struct virtq_device ring;
-	unsigned abandoned, attended;
+	unsigned abandoned, updates;
 } device;
 
 /* As new: 512 MiB, most features. */

@@ -130,7 +130,7 @@ static void scribbles(struct rig *r)
 
 /*
  * Random bytes all over the ring, all the time. Whatever comes back was in flight and comes back
- * once; anything else is an error, after which the ring is made anew.
+ * once; anything else is an error, after which the ring is set up again.
  */
 static void random_garbage(struct rig *r)
 {

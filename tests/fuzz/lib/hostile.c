@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* See traffic.h: the device's side. It may write to all of the memory that it shares. */
+/* See traffic.h: a virtio device. It may write to all of the memory that it shares. */
 #include "traffic.h"
 
 #include <sys/eventfd.h>
@@ -96,14 +96,12 @@ static void scribble(struct traffic *t, struct virtio_queue *q)
 	fuzz_bytes(t->in, (char *)q->vring.desc + at, n < len - at ? n : len - at);
 }
 
-bool traffic_device_turn(struct traffic *t)
+static bool turn(struct traffic *t)
 {
 	struct virtio_queue *q;
 	unsigned i;
 	uint8_t op;
 
-	if (!t->b || !fuzz_has(t->in))
-		return false;
 	q = pick(t, &i);
 	if (!q)
 		return false;
@@ -120,3 +118,10 @@ bool traffic_device_turn(struct traffic *t)
 		eventfd_write(q->vring.call_fd, 1);
 	return true;
 }
+
+static bool is_given_up(const struct blkio *b)
+{
+	return virtio_failure(container_of(b, struct virtio_blk, b));
+}
+
+const struct traffic_device traffic_virtio = { turn, is_given_up };

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* See traffic.h: the application's side. The device's is in hostile.c. */
+/* See traffic.h: the application's side. */
 #include "traffic.h"
 
 #include <errno.h>
-
-#include "virtio/virtio_blk.h"
 
 enum { BUFFERS = 256 << 10, POLL_QUEUE = 2 };
 
@@ -154,6 +152,11 @@ static void ask(struct traffic *t)
 		MUST(capacity <= INT64_MAX);
 }
 
+bool traffic_device_turn(struct traffic *t)
+{
+	return t->b && fuzz_has(t->in) && t->device->turn(t);
+}
+
 static void turn(struct traffic *t)
 {
 	uint8_t op = fuzz_u8(t->in);
@@ -174,6 +177,8 @@ static void turn(struct traffic *t)
 		blkioq_set_completion_fd_enabled(queue(t, i), fuzz_u8(t->in) & 1);
 	else if (op == 30)
 		map_more(t);
+	else if (t->more && fuzz_u8(t->in) & 1)
+		t->more(t);
 	else
 		ask(t);
 }
@@ -185,9 +190,9 @@ static void finish(struct traffic *t)
 		if (!queue(t, i))
 			continue;
 		do_io(t, i, t->outstanding[i], false);
-		if (virtio_failure(container_of(t->b, struct virtio_blk, b)))
+		if (t->device->is_given_up(t->b))
 			do_io(t, i, t->outstanding[i], false);
-		if (virtio_failure(container_of(t->b, struct virtio_blk, b)))
+		if (t->device->is_given_up(t->b))
 			MUST(!t->outstanding[i]);
 	}
 }

@@ -30,27 +30,33 @@ static int fuzz_open(struct vfio_device *d)
 
 static int fuzz_map(struct vfio_device *d, struct bk_region *region)
 {
-	return vfio_map_somewhere(d, region, map_nothing);
+	return vfio_dma_map(d, region, map_nothing);
 }
 
 static void fuzz_unmap(struct vfio_device *d, const struct bk_region *region)
 {
-	vfio_unmap_there(d, region, map_nothing);
+	vfio_dma_unmap(d, region, map_nothing);
 }
 
-static const struct vfio_way fuzz_way = { fuzz_open, fuzz_map, fuzz_unmap };
+static const struct vfio_backend fuzz_backend = { fuzz_open, fuzz_map, fuzz_unmap };
 
 int vfio_open(struct vfio_device *d, const char *path, bool physical)
 {
 	int ret;
 
 	(void)physical;
-	*d = (struct vfio_device){ .device = -1, .container = -1, .group = -1, .iommufd = -1 };
+	*d = (struct vfio_device){
+		.device = -1,
+		.container = -1,
+		.group = -1,
+		.iommufd = -1,
+		.event_fds = { -1, -1 },
+	};
 	if (fuzz_world.vfio_fd < 0)
 		return bk_err(ENODEV, "no PCI device %s", path);
 	snprintf(d->address, sizeof(d->address), "0000:00:01.0");
-	d->way = &fuzz_way;
-	ret = d->way->open(d);
+	d->backend = &fuzz_backend;
+	ret = d->backend->open(d);
 	if (ret < 0)
 		vfio_close(d);
 	return ret;
@@ -58,14 +64,12 @@ int vfio_open(struct vfio_device *d, const char *path, bool physical)
 
 void vfio_close(struct vfio_device *d)
 {
-	if (d->device >= 0)
-		close(d->device);
-	d->device = -1;
-	iova_exit(&d->iova);
-}
+	int *fds[] = { &d->device, &d->event_fds[0], &d->event_fds[1] };
 
-void vfio_read_link(const struct vfio_device *d, const char *link, char name[64])
-{
-	(void)d, (void)link;
-	name[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	iova_exit(&d->iova);
 }

@@ -8,8 +8,8 @@
 #include <sys/eventfd.h>
 
 #include "vfio/vfio.h"
-#include "virtio/vfio_pci_caps.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_pci_caps.h"
 
 #define PCI_VENDOR_VIRTIO     0x1af4
 #define PCI_DEVICE_MODERN     (0x1040 + VIRTIO_ID_BLOCK)
@@ -17,7 +17,7 @@
 #define GENERATION_TRIES      16
 #define STATUS_GONE	      0xff /* what is read where no device answers */
 
-enum { WATCH_ERROR = VIRTIO_WATCH_CONFIG + 1, WATCH_REQUEST, NR_WATCHED };
+enum { WATCH_EVENTS = VIRTIO_WATCH_CONFIG + 1 }; /* of the function */
 
 struct vp_dev {
 	struct virtio_blk v;
@@ -27,7 +27,6 @@ struct vp_dev {
 	struct vp_layout layout;
 	struct vfio_window common, notify, config;
 	unsigned nr_vectors; /* 0: for configuration changes; queue i has 1 + i */
-	int error_fd, request_fd;
 };
 
 static inline struct vp_dev *to_vp(struct virtio_blk *v)
@@ -86,7 +85,7 @@ static int vp_get_status(struct virtio_blk *v, uint8_t *status)
 {
 	*status = *COMMON(to_vp(v), uint8_t, VIRTIO_PCI_COMMON_STATUS);
 	if (*status == STATUS_GONE)
-		return bk_err(ENODEV, "PCI device %s is gone", to_vp(v)->vfio.address);
+		return bk_err(ENODEV, "PCI device %s has been removed", to_vp(v)->vfio.address);
 	return 0;
 }
 
@@ -106,7 +105,7 @@ static int check_identity(const struct vp_dev *d, const uint8_t *config)
 	if (vendor == PCI_VENDOR_VIRTIO &&
 	    (device == PCI_DEVICE_MODERN || device == PCI_DEVICE_TRANSITION))
 		return 0;
-	return bk_err(ENODEV, "PCI device %s (%04x:%04x) is no virtio block device",
+	return bk_err(ENODEV, "PCI device %s (%04x:%04x) is not a virtio block device",
 		      d->vfio.address, vendor, device);
 }
 
@@ -152,8 +151,8 @@ static int check_features(const struct vp_dev *d, uint64_t offered)
 	if (offered >> VIRTIO_F_ACCESS_PLATFORM & 1 || vfio_is_physical(&d->vfio))
 		return 0;
 	return bk_err(ENOTSUP,
-		      "PCI device %s does not offer VIRTIO_F_ACCESS_PLATFORM: it bypasses the "
-		      "IOMMU (for QEMU's, set iommu_platform=on)",
+		      "PCI device %s does not offer VIRTIO_F_ACCESS_PLATFORM, so it bypasses the "
+		      "IOMMU (in QEMU, set iommu_platform=on)",
 		      d->vfio.address);
 }
 
@@ -167,33 +166,24 @@ static int read_sizes(struct vp_dev *d, unsigned *max_queues)
 		return ret;
 	if (vectors < 2)
 		return bk_err(ENOTSUP,
-			      "PCI device %s has %u MSI-X vectors: it takes one for changes and "
-			      "one for each queue",
+			      "PCI device %s has %u MSI-X vectors, but needs one for configuration "
+			      "changes and one for each queue",
 			      d->vfio.address, vectors);
 	write16(d, VIRTIO_PCI_COMMON_Q_SELECT, 0);
 	size = read16(d, VIRTIO_PCI_COMMON_Q_SIZE);
 	if (size < 2 || size > VIRTQ_SIZE_MAX)
-		return bk_err(EPROTO, "PCI device %s has rings of %u entries", d->vfio.address,
-			      size);
+		return bk_err(EPROTO, "PCI device %s reports an impossible ring size: %u entries",
+			      d->vfio.address, size);
 	d->nr_vectors = vectors;
 	d->v.max_queue_size = 1 << (31 - __builtin_clz(size));
 	*max_queues = min_u64(queues, VIRTIO_QUEUES_MAX);
 	return 0;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void vp_close(struct virtio_blk *v)
 {
 	struct vp_dev *d = to_vp(v);
 
-	close_fd(&d->error_fd);
-	close_fd(&d->request_fd);
 	vfio_unmap_window(&d->common);
 	vfio_unmap_window(&d->notify);
 	vfio_unmap_window(&d->config);
@@ -288,24 +278,23 @@ static int vp_read_config(struct virtio_blk *v, void *buf, size_t len)
 		if (*COMMON(d, uint8_t, VIRTIO_PCI_COMMON_CFGGENERATION) == generation)
 			return 0;
 	}
-	return bk_err(EPROTO, "PCI device %s keeps changing its configuration", d->vfio.address);
+	return bk_err(EPROTO, "the configuration of PCI device %s changes each time it is read",
+		      d->vfio.address);
 }
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-static int vp_map(struct blkio *b, struct bk_region *region, int fd, int64_t fd_offset)
+static int vp_map(struct virtio_blk *v, struct bk_region *region, int fd, int64_t fd_offset)
 {
-	struct vfio_device *d = &container_of(b, struct vp_dev, v.b)->vfio;
+	struct vfio_device *d = &to_vp(v)->vfio;
 
 	(void)fd, (void)fd_offset; /* the kernel finds the memory by its address */
-	return d->way->map(d, region);
+	return d->backend->map(d, region);
 }
 
-static void vp_unmap(struct blkio *b, const struct bk_region *region)
+static void vp_unmap(struct virtio_blk *v, const struct bk_region *region)
 {
-	struct vfio_device *d = &container_of(b, struct vp_dev, v.b)->vfio;
-
-	d->way->unmap(d, region);
+	vfio_unmap_region(&to_vp(v)->vfio, region, v->b.stuck);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
@@ -318,7 +307,7 @@ static int vp_prepare(struct virtio_blk *v)
 	if (need > d->nr_vectors)
 		return bk_err(EINVAL,
 			      "num-queues is %d but the device has interrupts for %u queues; poll "
-			      "queues need none",
+			      "queues do not need any",
 			      v->b.num_queues, d->nr_vectors - 1);
 	return vfio_enable_irqs(&d->vfio, VFIO_PCI_MSIX_IRQ_INDEX, need);
 }
@@ -332,8 +321,8 @@ static int set_vector(const struct vp_dev *d, unsigned reg, unsigned vector, int
 		return ret;
 	write16(d, reg, vector);
 	if (read16(d, reg) != vector)
-		return bk_err(EIO, "PCI device %s does not take interrupt vector %u",
-			      d->vfio.address, vector);
+		return bk_err(EIO, "PCI device %s rejected interrupt vector %u", d->vfio.address,
+			      vector);
 	return 0;
 }
 
@@ -342,8 +331,10 @@ static int set_doorbell(const struct vp_dev *d, struct virtio_queue *q)
 	uint64_t at = (uint64_t)read16(d, VIRTIO_PCI_COMMON_Q_NOFF) * d->layout.notify_multiplier;
 
 	if (at + sizeof(uint16_t) > d->layout.notify.len)
-		return bk_err(EPROTO, "PCI device %s has the doorbell of queue %u out of place",
-			      d->vfio.address, q->vring.index);
+		return bk_err(
+		    EPROTO,
+		    "PCI device %s places the doorbell of queue %u outside its notification area",
+		    d->vfio.address, q->vring.index);
 	q->kick = (struct virtio_doorbell){
 		.fd = -1,
 		.index = q->vring.index,
@@ -360,7 +351,7 @@ static int vp_queue_start(struct virtio_blk *v, struct virtio_queue *q)
 
 	write16(d, VIRTIO_PCI_COMMON_Q_SELECT, r->index);
 	if (read16(d, VIRTIO_PCI_COMMON_Q_SIZE) < r->size)
-		return bk_err(EINVAL, "queue %u of PCI device %s has %u entries at most, not %u",
+		return bk_err(EINVAL, "queue %u of PCI device %s has at most %u entries, not %u",
 			      r->index, d->vfio.address, read16(d, VIRTIO_PCI_COMMON_Q_SIZE),
 			      r->size);
 	write16(d, VIRTIO_PCI_COMMON_Q_SIZE, r->size);
@@ -385,46 +376,24 @@ static void vp_queue_stop(struct virtio_blk *v, struct virtio_queue *q)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* An event of the function itself; a device that does not have it is none the worse. */
-static int watch(struct vp_dev *d, unsigned watched, unsigned irq, int *fd)
-{
-	unsigned n;
-	int ret = vfio_count_irqs(&d->vfio, irq, &n);
-
-	if (*fd < 0)
-		*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (*fd < 0)
-		return bk_err(errno, "cannot watch the device: eventfd: %m");
-	d->v.watched[watched] = (struct pollfd){ .fd = *fd, .events = POLLIN };
-	return !ret && n ? vfio_set_irq(&d->vfio, irq, 0, *fd) : 0;
-}
-
 static int vp_run(struct virtio_blk *v)
 {
 	struct vp_dev *d = to_vp(v);
-	int fd = virtio_config_fd(v), ret;
+	int fd = virtio_config_fd(v), ret = 0;
 
 	if (fd < 0)
 		return fd;
-	ret = watch(d, WATCH_ERROR, VFIO_PCI_ERR_IRQ_INDEX, &d->error_fd);
-	if (!ret)
-		ret = watch(d, WATCH_REQUEST, VFIO_PCI_REQ_IRQ_INDEX, &d->request_fd);
-	v->nr_watched = NR_WATCHED;
+	for (unsigned i = 0; i < VFIO_EVENTS && !ret; i++)
+		ret = vfio_watch_event(&d->vfio, i, &v->watched[WATCH_EVENTS + i]);
+	v->nr_watched = WATCH_EVENTS + VFIO_EVENTS;
 	return ret < 0 ? ret : set_vector(d, VIRTIO_PCI_COMMON_MSIX, 0, fd);
 }
 
 static const char *vp_event(struct virtio_blk *v, unsigned index, short revents)
 {
 	(void)revents;
-	switch (index) {
-	case WATCH_ERROR:
-		return "the PCI device met an error that it cannot recover from";
-	case WATCH_REQUEST:
-		return "the PCI device is being removed or unbound: destroy the instance to let it "
-		       "go";
-	default:
-		return virtio_config_event(v);
-	}
+	return index >= WATCH_EVENTS ? vfio_event_text(index - WATCH_EVENTS)
+				     : virtio_config_event(v);
 }
 
 /* ---- Driver ------------------------------------------------------------------------------- */
@@ -438,11 +407,14 @@ static const struct virtio_transport vp_transport = {
 	.set_status = vp_set_status,
 	.prepare = vp_prepare,
 	.read_config = vp_read_config,
+	.map = vp_map,
+	.unmap = vp_unmap,
 	.queue_start = vp_queue_start,
 	.queue_stop = vp_queue_stop,
 	.run = vp_run,
 	.event = vp_event,
 	.abandon = virtio_status_abandon,
+	.has_let_go = virtio_status_has_let_go,
 };
 
 static void vp_init(struct blkio *b)
@@ -451,20 +423,18 @@ static void vp_init(struct blkio *b)
 
 	virtio_blk_init(&d->v, &vp_transport);
 	b->lim.needs_mem_region_fd = false;
-	d->error_fd = -1;
-	d->request_fd = -1;
 }
 
 static const struct bk_prop vp_props[] = {
 	VIRTIO_BLK_PROPS,
 	{ "path",
-	  "The PCI function, bound to vfio-pci: its folder in sysfs, such as "
-	  "/sys/bus/pci/devices/0000:01:00.0, or just its address.",
+	  "The PCI function, which must be bound to vfio-pci: its folder in sysfs, such as "
+	  "/sys/bus/pci/devices/0000:01:00.0, or its address.",
 	  BK_STR, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vp_dev, path) },
 	{ "allow-no-iommu",
-	  "Whether to drive a device that no IOMMU stands before, through physical addresses: "
-	  "nothing "
-	  "then keeps the device, or a mistake, from overwriting any memory of the machine.",
+	  "Whether to drive a device that is not behind an IOMMU, through physical addresses. "
+	  "Nothing then prevents the device, or a mistake in the program, from overwriting any "
+	  "memory of the machine.",
 	  BK_BOOL, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct vp_dev, allow_no_iommu) },
 	{ 0 },
 };
@@ -474,7 +444,5 @@ const struct bk_driver bk_driver_virtio_blk_vfio_pci = {
 	.device_size = sizeof(struct vp_dev),
 	.props = vp_props,
 	.init = vp_init,
-	.map = vp_map,
-	.unmap = vp_unmap,
 	VIRTIO_BLK_DRIVER_OPS,
 };

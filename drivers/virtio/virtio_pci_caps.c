@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* See vfio_pci_caps.h. */
-#include "virtio/vfio_pci_caps.h"
+/* See virtio_pci_caps.h. */
+#include "virtio/virtio_pci_caps.h"
 
 #include <endian.h>
 #include <linux/virtio_pci.h>
@@ -57,14 +57,14 @@ const char *vp_parse(const uint8_t config[PCI_CONFIG_LEN], const uint64_t bar_si
 	*out = (struct vp_layout){ 0 };
 	if (!find(config, VIRTIO_PCI_CAP_COMMON_CFG, len, 4, VP_COMMON_LEN, bar_size, &out->common,
 		  &at))
-		return "it has no common configuration that can be used: is it a legacy device?";
+		return "it has no usable common configuration: is it a legacy device?";
 	/* The least that a block device has is its capacity. */
 	if (!find(config, VIRTIO_PCI_CAP_DEVICE_CFG, len, 4, sizeof(uint64_t), bar_size,
 		  &out->config, &at))
-		return "it has no device configuration that can be used";
+		return "it has no usable device configuration";
 	if (!find(config, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap), 2,
 		  sizeof(uint16_t), bar_size, &out->notify, &at))
-		return "it has no doorbells that can be used";
+		return "it has no usable doorbells";
 	out->notify_multiplier = read32(config + at + VIRTIO_PCI_NOTIFY_CAP_MULT);
 	if (out->notify_multiplier & 1)
 		return "its doorbells are not aligned";

@@ -4,7 +4,7 @@
 #include <linux/virtio_pci.h>
 
 #include "test.h"
-#include "virtio/vfio_pci_caps.h"
+#include "virtio/virtio_pci_caps.h"
 
 static const uint64_t bars[6] = { [1] = 4096, [4] = 16384 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* See iova.h. First fit: mappings are few, and cost far more than the search for their place. */
-#include "vfio/iova.h"
+#include "common/iova.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ void iova_exit(struct iova_space *s)
 	*s = (struct iova_space){ 0 };
 }
 
-/* ---- Taking ------------------------------------------------------------------------------- */
+/* ---- Allocation --------------------------------------------------------------------------- */
 
 /* The lowest address from `from` on that is as far from a multiple of align as addr. */
 static bool place(uint64_t from, uint64_t addr, uint64_t align, uint64_t *at)
@@ -113,7 +113,7 @@ static bool find_best(const struct iova_space *s, uint64_t addr, uint64_t len, u
 	return find(s, addr, len, s->page, at, before);
 }
 
-int iova_take(struct iova_space *s, uintptr_t addr, uint64_t len, uint64_t *iova)
+int iova_alloc(struct iova_space *s, uintptr_t addr, uint64_t len, uint64_t *iova)
 {
 	size_t before;
 
@@ -135,7 +135,7 @@ int iova_take(struct iova_space *s, uintptr_t addr, uint64_t len, uint64_t *iova
 	return 0;
 }
 
-void iova_give(struct iova_space *s, uint64_t iova)
+void iova_free(struct iova_space *s, uint64_t iova)
 {
 	for (size_t i = 0; i < s->nr_taken; i++) {
 		if (s->taken[i].first != iova)

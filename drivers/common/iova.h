@@ -4,8 +4,8 @@
  * within them an allocator hands out what is free. Pure bookkeeping: nothing is mapped here, and
  * the caller excludes other threads.
  */
-#ifndef BK_VFIO_IOVA_H
-#define BK_VFIO_IOVA_H
+#ifndef BK_COMMON_IOVA_H
+#define BK_COMMON_IOVA_H
 
 #include "util.h"
 
@@ -24,11 +24,12 @@ int iova_init(struct iova_space *s, const struct iova_range *usable, size_t n, u
 void iova_exit(struct iova_space *s);
 
 /*
- * Take len bytes, a multiple of the page, for the memory at addr. Where possible *iova is as far
- * from a large page's boundary as addr, so that the IOMMU can use large pages. -ENOSPC, -ENOMEM.
+ * Allocate len bytes, a multiple of the page, for the memory at addr. Where possible *iova is as
+ * far from a large page's boundary as addr, so that the IOMMU can use large pages. -ENOSPC,
+ * -ENOMEM.
  */
-int iova_take(struct iova_space *s, uintptr_t addr, uint64_t len, uint64_t *iova);
-/* Give back what starts at iova. */
-void iova_give(struct iova_space *s, uint64_t iova);
+int iova_alloc(struct iova_space *s, uintptr_t addr, uint64_t len, uint64_t *iova);
+/* Free the range that starts at iova. */
+void iova_free(struct iova_space *s, uint64_t iova);
 
 #endif

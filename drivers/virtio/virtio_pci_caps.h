@@ -3,8 +3,8 @@
  * Where a virtio PCI device has its registers (virtio 1.2, 4.1.4): read from a copy of its
  * configuration space, which is checked. Pure: knows no VFIO.
  */
-#ifndef BK_VIRTIO_VFIO_PCI_CAPS_H
-#define BK_VIRTIO_VFIO_PCI_CAPS_H
+#ifndef BK_VIRTIO_PCI_CAPS_H
+#define BK_VIRTIO_PCI_CAPS_H
 
 #include "vfio/pci_cap.h"
 
