@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * io_uring: files and block devices through the kernel. This file has the requests;
- * io_uring_file.c opens the device, uring/ has the rings and the rest of the queues.
+ * io_uring: files and block devices through the kernel. This file has the requests; file/ opens the
+ * device, uring/ has the rings and the rest of the queues.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <sys/ioctl.h>
 
 #include "io_uring_dev.h"
 
 #define TRANSFER_MAX 0x7ffff000U /* the kernel's MAX_RW_COUNT; longer ones are continued */
+
+#define NO_THREAD "cannot create the thread for requests that io_uring cannot do"
 
 #ifndef BLOCK_URING_CMD_DISCARD
 #define BLOCK_URING_CMD_DISCARD _IO(0x12, 0) /* Linux 6.12 */
@@ -23,34 +24,42 @@ static inline struct iou_queue *to_iou(struct blkioq *q)
 	return container_of(q, struct iou_queue, u.q);
 }
 
-static void prep_segment(struct iou_queue *q, uint8_t op, const struct iovec *segment,
-			 struct io_uring_sqe *sqe)
+static void prep_buffer(struct iou_queue *q, const struct bk_req *r, void *buf, uint64_t bytes,
+			struct io_uring_sqe *sqe)
 {
-	const struct iou_head *head = &q->plain[op];
-	uint32_t len = min_u64(segment->iov_len, TRANSFER_MAX);
-	int buffer = q->u.use_buffers ? uring_buffers_find(&q->u, segment->iov_base, len) : -1;
+	const struct iou_head *head = &q->plain[r->op];
+	uint32_t len = min_u64(bytes, TRANSFER_MAX);
+	/* The kernel takes no atomic writes from registered buffers. */
+	bool use_buffers = q->u.use_buffers && !(r->flags & BLKIO_REQ_ATOMIC);
+	int buffer = use_buffers ? uring_buffers_find(&q->u, buf, len) : -1;
 
 	if (buffer >= 0) {
-		head = &q->registered[op];
+		head = &q->registered[r->op];
 		sqe->buf_index = buffer;
 	}
 	memcpy(sqe, head, sizeof(*head));
-	sqe->addr = (uintptr_t)segment->iov_base;
+	sqe->addr = (uintptr_t)buf;
 	sqe->len = len;
 }
 
 static void prep_rw(struct iou_queue *q, const struct bk_req *r, struct io_uring_sqe *sqe)
 {
+	struct iou_piece piece = { r->iov, r->iovcnt, r->len };
+
+	if (unlikely(q->unsplit))
+		piece = iou_first_piece(q->unsplit, r);
 	sqe->off = r->start;
 	if (r->flags & BLKIO_REQ_FUA)
 		sqe->rw_flags = RWF_DSYNC;
-	if (r->iovcnt == 1) {
-		prep_segment(q, r->op, r->iov, sqe);
+	if (r->flags & BLKIO_REQ_ATOMIC)
+		sqe->rw_flags |= RWF_ATOMIC;
+	if (piece.iovcnt == 1) {
+		prep_buffer(q, r, piece.iov->iov_base, piece.len, sqe);
 		return;
 	}
 	sqe->opcode = r->op == BK_READ ? IORING_OP_READV : IORING_OP_WRITEV;
-	sqe->addr = (uintptr_t)r->iov;
-	sqe->len = r->iovcnt;
+	sqe->addr = (uintptr_t)piece.iov;
+	sqe->len = piece.iovcnt;
 }
 
 static void prep_fallocate(const struct bk_req *r, struct io_uring_sqe *sqe, int mode)
@@ -58,34 +67,19 @@ static void prep_fallocate(const struct bk_req *r, struct io_uring_sqe *sqe, int
 	sqe->opcode = IORING_OP_FALLOCATE;
 	sqe->off = r->start;
 	sqe->addr = r->len;
-	sqe->len = mode | FALLOC_FL_KEEP_SIZE;
+	sqe->len = mode;
 }
 
 static void prep_discard(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
 {
-	if (!to_iou_dev(q->u.q.b)->is_block_device) {
-		prep_fallocate(r, sqe, FALLOC_FL_PUNCH_HOLE);
+	if (!to_iou_dev(q->u.q.b)->file.is_block_device) {
+		prep_fallocate(r, sqe, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 	} else {
 		sqe->opcode = IORING_OP_URING_CMD;
 		sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
 		sqe->addr = r->start;
 		sqe->addr3 = r->len;
 	}
-}
-
-/*
- * Before Linux 6.12 nothing else discards on a block device, and this blocks: io_uring has no
- * command for it, and fallocate() refuses FALLOC_FL_NO_HIDE_STALE. Later it helps those whose pages
- * are busy in the page cache.
- */
-static cold_path void discard_by_ioctl(struct iou_queue *q, struct bk_req *r, int error)
-{
-	uint64_t range[2] = { r->start, r->len };
-	int ret = ioctl(to_iou_dev(q->u.q.b)->u.fd, BLKDISCARD, range) < 0 ? -errno : 0;
-
-	if (!ret && error != -EBUSY)
-		q->needs_discard_ioctl = true;
-	bk_complete(&q->u.q, r, ret);
 }
 
 static void prep_special(struct iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
@@ -96,9 +90,7 @@ static void prep_special(struct iou_queue *q, struct bk_req *r, struct io_uring_
 		prep_rw(q, r, sqe);
 		break;
 	case BK_WRITE_ZEROES:
-		prep_fallocate(r, sqe,
-			       r->flags & BLKIO_REQ_NO_UNMAP ? FALLOC_FL_ZERO_RANGE
-							     : FALLOC_FL_PUNCH_HOLE);
+		prep_fallocate(r, sqe, file_zeroes_mode(r));
 		break;
 	case BK_DISCARD:
 		prep_discard(q, r, sqe);
@@ -110,16 +102,31 @@ static void prep_special(struct iou_queue *q, struct bk_req *r, struct io_uring_
 	}
 }
 
+static bool discard_takes_ioctl(const struct iou_queue *q, struct bk_req *r)
+{
+	if (!r->retries)
+		r->priv[1] = q->needs_discard_ioctl ? IOU_BY_IOCTL : IOU_BY_COMMAND;
+	return r->priv[1] != IOU_BY_COMMAND;
+}
+
+static void submit_to_thread(struct iou_queue *q, struct bk_req *r)
+{
+	if (iou_thread_begin(q))
+		iou_thread_submit(q, r);
+	else
+		bk_fail(&q->u.q, r, EAGAIN, NO_THREAD);
+}
+
 static void submit_special(struct iou_queue *q, struct bk_req *r)
 {
 	struct io_uring_sqe *sqe;
 
-	if (r->op > BK_WRITE && q->u.q.is_poll) {
-		bk_fail(&q->u.q, r, ENOTSUP, "io_uring poll queues only take reads and writes");
+	if (!bk_is_rw(r) && q->u.q.is_poll) {
+		bk_fail(&q->u.q, r, ENOTSUP, "io_uring poll queues support only reads and writes");
 		return;
 	}
-	if (r->op == BK_DISCARD && q->needs_discard_ioctl) {
-		discard_by_ioctl(q, r, 0);
+	if (r->op == BK_DISCARD && discard_takes_ioctl(q, r)) {
+		submit_to_thread(q, r);
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring, false);
@@ -199,55 +206,92 @@ static void iou_submit_registered(struct blkioq *bq, struct bk_req *r)
  */
 static bool may_need_discard_ioctl(const struct iou_queue *q, const struct bk_req *r, int error)
 {
-	return r->op == BK_DISCARD && to_iou_dev(q->u.q.b)->is_block_device &&
+	return r->op == BK_DISCARD && to_iou_dev(q->u.q.b)->file.is_block_device &&
 	       (error == -ENOTSUP || error == -EINVAL || error == -ENOTTY || error == -EBUSY);
+}
+
+static void retry_with_ioctl(struct iou_queue *q, struct bk_req *r, int error)
+{
+	if (!iou_thread_begin(q)) {
+		bk_fail(&q->u.q, r, EAGAIN, NO_THREAD);
+		return;
+	}
+	r->priv[1] = error == -EBUSY ? IOU_BY_IOCTL_ONCE : IOU_BY_IOCTL;
+	bk_retry_transient(&q->u.q, r, error);
 }
 
 static void iou_failed(struct iou_queue *q, struct bk_req *r, int error)
 {
+	const struct iou_dev *d = to_iou_dev(q->u.q.b);
+
 	/*
-	 * EAGAIN: the device has no more tags for polled requests. EINTR: a FUSE server's signal.
-	 * ECANCELED: a signal kept the kernel from creating its first worker thread.
+	 * EAGAIN: the device has no more tags for polled requests. ECANCELED: a signal kept the
+	 * kernel from creating its first worker thread.
 	 */
-	if ((error == -EAGAIN && q->u.q.is_poll) || error == -EINTR || error == -ECANCELED)
+	if ((error == -EAGAIN && q->u.q.is_poll) || error == -ECANCELED)
 		bk_retry_transient(&q->u.q, r, error);
-	else if (may_need_discard_ioctl(q, r, error))
-		discard_by_ioctl(q, r, error);
-	else if (error == -ENODEV && r->op == BK_WRITE_ZEROES)
-		bk_complete(&q->u.q, r, -ENOTSUP); /* a file system without fallocate */
+	else if (may_need_discard_ioctl(q, r, error) && !iou_check_blocks(q->u.q.b))
+		retry_with_ioctl(q, r, error);
 	else
-		bk_complete(&q->u.q, r, error);
+		file_failed(&q->u.q, r, &d->file, d->u.fd, error);
 }
 
-static cold_path void complete_other(struct blkioq *bq, struct bk_req *r, int res)
+static cold_path void complete(struct blkioq *bq, struct bk_req *r, int res)
 {
+	if (iou_thread_complete(to_iou(bq), r, res))
+		return;
 	if (res >= 0)
 		bk_complete(bq, r, res);
 	else
 		iou_failed(to_iou(bq), r, res);
 }
 
-static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
+static force_inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 {
 	return bk_complete_fast(bq, r, res);
 }
 
-static inline void reap(struct uring_queue *q, unsigned n)
-{
-	uring_reap(q, n, false, complete_fast, complete_other);
-}
+static const struct uring_ops ops = {
+	.complete_fast = complete_fast,
+	.complete = complete,
+};
 
 static int iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 {
-	return uring_queue_enter(&to_iou(bq)->u, wait_nr, w, reap);
+	return uring_queue_enter(&to_iou(bq)->u, wait_nr, w, &ops);
+}
+
+static enum bk_drained iou_drain(struct blkio *b, struct blkioq *bq, bool cancel)
+{
+	struct iou_queue *q = to_iou(bq);
+	enum bk_drained state;
+
+	(void)b;
+	iou_thread_cancel(q);
+	state = uring_queue_drain(&q->u, cancel, &ops);
+	/* What the ring waits for can be cancelled, what the thread is at cannot. */
+	return state == BK_QUIET && iou_thread_busy(q) ? BK_BUSY : state;
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
+/* Longer plain requests take the slow path, which cuts them. */
+static void bound_polled(struct iou_queue *q)
+{
+	const struct iou_unsplit *u = &to_iou_dev(q->u.q.b)->unsplit;
+	uint64_t max = iou_unsplit_buffer(u);
+
+	if (!q->u.q.is_poll || uring_splits_polled(&q->u.ring))
+		return;
+	q->unsplit = u;
+	q->u.q.max_read = min_u64(q->u.q.max_read, max);
+	q->u.q.max_write = min_u64(q->u.q.max_write, max);
+}
+
 static int iou_queue_init(struct blkio *b, struct blkioq *bq)
 {
 	struct iou_queue *q = to_iou(bq);
-	int ret = uring_queue_init(b, bq, false);
+	int ret = iou_check_blocks(b) ?: uring_queue_init(b, bq, false);
 	struct iou_head head = { .flags = q->u.sqe_flags, .fd = q->u.fd };
 
 	q->plain[BK_READ] = q->plain[BK_WRITE] = head;
@@ -258,16 +302,20 @@ static int iou_queue_init(struct blkio *b, struct blkioq *bq)
 	q->registered[BK_WRITE].opcode = IORING_OP_WRITE_FIXED;
 	if (q->u.use_buffers)
 		bq->submit = iou_submit_registered;
+	bound_polled(q);
 	return ret;
+}
+
+static void iou_queue_exit(struct blkio *b, struct blkioq *bq)
+{
+	uring_queue_exit(b, bq);
+	iou_thread_end(to_iou(bq));
 }
 
 /* ---- Properties --------------------------------------------------------------------------- */
 
 static const struct bk_prop iou_props[] = {
-	{ "path", "The file or block device to open.", BK_STR, BK_GET_ALWAYS, BK_SET_CREATED,
-	  offsetof(struct uring_dev, path) },
-	{ "direct", "Bypass the page cache (O_DIRECT).", BK_BOOL, BK_GET_ALWAYS, BK_SET_CREATED,
-	  offsetof(struct iou_dev, direct) },
+	FILE_PROPS(struct iou_dev, u.path, file.direct),
 	URING_DEV_PROPS,
 	{ 0 },
 };
@@ -279,6 +327,8 @@ const struct bk_driver bk_driver_io_uring = {
 	.props = iou_props,
 	.limits_from = BK_CONNECTED,
 	.topology_from = BK_CREATED,
+	.opens_files = true,
+	.is_permitted = uring_is_permitted,
 	.can_add_queues = true,
 	.init = uring_dev_init,
 	.connect = iou_connect,
@@ -286,7 +336,8 @@ const struct bk_driver bk_driver_io_uring = {
 	.close = uring_dev_close,
 	.capacity = iou_capacity,
 	.queue_init = iou_queue_init,
-	.queue_exit = uring_queue_exit,
+	.drain = iou_drain,
+	.queue_exit = iou_queue_exit,
 	.submit = iou_submit,
 	.enter = iou_enter,
 	.notify = uring_queue_notify,

@@ -7,6 +7,35 @@
 
 /* ---- Commands ----------------------------------------------------------------------------- */
 
+/*
+ * Protection information of 8 bytes, with PRACT (NVM Command Set, 5.3): the controller inserts it
+ * into what is written, and checks and strips it from what is read. The reference tag is the lower
+ * half of the block's address, which types 1 and 2 check; an append tells that of the zone, and the
+ * controller goes on from there.
+ */
+static void set_protection(const struct nvme_ns *ns, struct nvme_cmd *c)
+{
+	bool has_ref = ns->pi != NVME_NS_DPS_PI_TYPE3;
+	uint32_t control = NVME_IO_PRINFO_PRACT;
+
+	switch (c->opcode) {
+	case nvme_zns_cmd_append:
+		if (has_ref)
+			control |= NVME_IO_ZNS_APPEND_PIREMAP;
+		/* fallthrough */
+	case nvme_cmd_read:
+	case nvme_cmd_write:
+		control |= NVME_IO_PRINFO_PRCHK_GUARD;
+		if (has_ref)
+			control |= NVME_IO_PRINFO_PRCHK_REF;
+		break;
+	default: /* write zeroes, which checks nothing */
+		break;
+	}
+	c->cdw12 |= control << 16;
+	c->cdw14 = has_ref ? c->cdw10 : 0;
+}
+
 static void set_slba(const struct nvme_ns *ns, uint64_t start, struct nvme_cmd *c)
 {
 	nvme_set_blocks(ns, start, 0, c);
@@ -23,6 +52,8 @@ static void prep_blocks(const struct nvme_ns *ns, const struct bk_req *r, struct
 	c->opcode = opcode;
 	nvme_set_blocks(ns, r->start, r->len, c);
 	c->cdw12 |= control << 16;
+	if (ns->pi)
+		set_protection(ns, c);
 }
 
 /* Zone Management Send (ZNS, 3.4.3) */
@@ -45,6 +76,9 @@ void nvme_prep(const struct nvme_ns *ns, const struct bk_req *r, struct nvme_cmd
 		break;
 	case BK_WRITE:
 		prep_blocks(ns, r, c, nvme_cmd_write);
+		break;
+	case BK_ZONE_APPEND:
+		prep_blocks(ns, r, c, nvme_zns_cmd_append);
 		break;
 	case BK_WRITE_ZEROES:
 		prep_blocks(ns, r, c, nvme_cmd_write_zeroes);
@@ -80,6 +114,17 @@ struct nvme_dsm_range nvme_discard_range(const struct nvme_ns *ns, const struct 
 	};
 }
 
+const char *nvme_request_error(const struct nvme_ns *ns, const struct bk_req *r)
+{
+	/* The core checks what has a length; a report begins with the zone around its start. */
+	if (r->op != BK_ZONE_REPORT && r->start & ((1ULL << ns->block_shift) - 1))
+		return "the zone offset is not a multiple of property request-alignment";
+	/* Controllers refuse what else goes there, but need not refuse this. */
+	if (r->op == BK_DISCARD && (r->start + r->len) >> ns->block_shift > nvme_blocks(ns))
+		return "the range ends past the capacity";
+	return NULL;
+}
+
 /* ---- Zone reports ------------------------------------------------------------------------- */
 
 /* Zone Management Receive (ZNS, 3.4.2) */
@@ -99,12 +144,12 @@ static bool parse_zone(const struct nvme_ns *ns, const struct nvme_zns_desc *d,
 		       struct blkio_zone *z)
 {
 	uint64_t slba = le64toh(d->zslba), capacity = le64toh(d->zcap), wp = le64toh(d->wp);
-	uint64_t size = ns->zones.size >> ns->block_shift;
+	uint64_t size = ns->zones.size >> ns->block_shift, blocks = nvme_blocks(ns);
 	uint64_t end;
 
-	if (slba >= ns->nr_blocks || slba % size || capacity > size)
+	if (slba >= blocks || slba % size || capacity > size)
 		return false;
-	end = min_u64(slba + size, ns->nr_blocks);
+	end = min_u64(slba + size, blocks);
 	*z = (struct blkio_zone){
 		.start = slba << ns->block_shift,
 		.len = (end - slba) << ns->block_shift,
@@ -131,11 +176,54 @@ int nvme_parse_report(const struct nvme_ns *ns, const void *report, uint32_t len
 
 	for (uint64_t i = 0; i < n; i++) {
 		if (!parse_zone(ns, &rep->entries[i], &out[i])) {
-			*msg = "the device reports a zone that is not within the namespace";
+			*msg = "the device reports a zone outside the namespace";
 			return -EIO;
 		}
 	}
 	return (int)n;
+}
+
+uint32_t nvme_report_next(const struct bk_req *r, uint64_t room)
+{
+	uint32_t most = room & ~3U;
+
+	return min_u64(most, nvme_report_len(min_u64(r->nr_zones, most)));
+}
+
+int nvme_report_came(const struct nvme_ns *ns, struct bk_req *r, const void *report, uint32_t len,
+		     struct blkio_zone *zones, const char **msg)
+{
+	uint32_t asked = (len - nvme_report_len(0)) / (nvme_report_len(1) - nvme_report_len(0));
+	int n = nvme_parse_report(ns, report, len, zones, r->nr_zones, msg);
+
+	if (n < 0)
+		return n;
+	if (bk_copy_to_caller(r->zones, zones, n * sizeof(zones[0])) < 0) {
+		*msg = "the array of zones cannot be written";
+		return -EFAULT;
+	}
+	r->len += n;
+	r->nr_zones -= n;
+	r->zones += n;
+	if ((uint32_t)n < asked || !r->nr_zones)
+		return 0;
+	r->start = zones[n - 1].start + zones[n - 1].len;
+	return r->start >> ns->block_shift < nvme_blocks(ns);
+}
+
+/* ---- Zone append -------------------------------------------------------------------------- */
+
+int nvme_append_came(const struct nvme_ns *ns, struct bk_req *r, uint64_t block, const char **msg)
+{
+	uint64_t zone = r->start >> ns->block_shift, n = r->len >> ns->block_shift;
+	uint64_t size = ns->zones.size >> ns->block_shift;
+
+	if (block < zone || n > size || block - zone > size - n) {
+		*msg = "the device reports that it appended outside the zone";
+		return -EIO;
+	}
+	*r->written_at = block << ns->block_shift;
+	return 0;
 }
 
 /* ---- Status ------------------------------------------------------------------------------- */
@@ -154,7 +242,8 @@ static const struct status {
 	uint8_t errnum;
 	const char *msg;
 } statuses[] = {
-	{ GENERIC(NVME_SC_INVALID_OPCODE), ENOTSUP, "NVMe: the device has no such command" },
+	{ GENERIC(NVME_SC_INVALID_OPCODE), ENOTSUP,
+	  "NVMe: the device does not support the command" },
 	{ GENERIC(NVME_SC_INVALID_FIELD), EINVAL, "NVMe: invalid field in command" },
 	{ GENERIC(NVME_SC_DATA_XFER_ERROR), EIO, "NVMe: data transfer error" },
 	{ GENERIC(NVME_SC_POWER_LOSS), EIO, "NVMe: aborted, the device is losing power" },
@@ -169,7 +258,8 @@ static const struct status {
 	{ GENERIC(NVME_SC_NS_WRITE_PROTECTED), EROFS, "NVMe: the namespace is write-protected" },
 	{ GENERIC(NVME_SC_CMD_INTERRUPTED), EAGAIN, "NVMe: command interrupted, try again" },
 	{ GENERIC(NVME_SC_TRAN_TPORT_ERROR), EAGAIN, "NVMe: transient transport error" },
-	{ GENERIC(NVME_SC_LBA_RANGE), EINVAL, "NVMe: LBA out of range" },
+	{ GENERIC(NVME_SC_LBA_RANGE), EINVAL,
+	  "NVMe: LBA out of range, the request ends past the capacity" },
 	{ GENERIC(NVME_SC_CAP_EXCEEDED), ENOSPC, "NVMe: capacity of the namespace exceeded" },
 	{ GENERIC(NVME_SC_NS_NOT_READY), EBUSY, "NVMe: the namespace is not ready" },
 	{ GENERIC(NVME_SC_RESERVATION_CONFLICT), EBADE, "NVMe: reservation conflict" },
@@ -231,4 +321,15 @@ int nvme_status(unsigned status, const char **msg)
 	}
 	*msg = type_msgs[type];
 	return EIO;
+}
+
+int nvme_status_err(int status, const char *what)
+{
+	const char *msg;
+	int errnum;
+
+	if (status <= 0)
+		return status;
+	errnum = nvme_status(status, &msg);
+	return bk_err(errnum, "%s: %s (status %#x)", what, msg, status);
 }

@@ -4,13 +4,15 @@
 
 #include <endian.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BLOCK_SHIFT_MIN	      9
 #define BLOCK_SHIFT_MAX	      20
 #define VERSION_1_3	      0x10300
 #define SEGMENTS_MAX	      1024
-#define BUF_ALIGNMENT	      4 /* of a data pointer */
+#define PI_SIZE		      8U /* bytes of metadata that are protection information alone */
+#define BUF_ALIGNMENT	      4	 /* of a data pointer */
 #define OPTIMAL_BUF_ALIGNMENT 4096
 
 /*
@@ -23,6 +25,7 @@ union identify_data {
 	uint8_t raw[NVME_IDENTIFY_DATA_SIZE];
 	struct nvme_id_ctrl ctrl;
 	struct nvme_id_ns ns;
+	struct nvme_ns_list list;
 	struct nvme_id_ctrl_nvm ctrl_nvm;
 	struct nvme_zns_id_ns zns_ns;
 	struct nvme_zns_id_ctrl zns_ctrl;
@@ -34,6 +37,7 @@ struct identify {
 	struct nvme_ns *ns;
 	struct bk_limits *l;
 	uint32_t version;
+	unsigned awupf;	 /* blocks that any namespace writes atomically, as to power failures */
 	unsigned format; /* index of the one in use */
 	union identify_data data;
 };
@@ -57,13 +61,10 @@ static int identify(const struct nvme_admin *a, enum nvme_identify_cns cns, uint
 
 static int status_error(int status, const char *name)
 {
-	const char *msg;
-	int errnum;
+	char what[320];
 
-	if (status <= 0)
-		return status;
-	errnum = nvme_status(status, &msg);
-	return bk_err(errnum, "cannot identify %s: %s (status %#x)", name, msg, status);
+	snprintf(what, sizeof(what), "cannot identify %s", name);
+	return nvme_status_err(status, what);
 }
 
 static int identify_ctrl(struct identify *id)
@@ -92,8 +93,25 @@ void nvme_limit_transfer(struct nvme_ns *ns, struct bk_limits *l, uint64_t bytes
 
 	bytes = max_u64(bytes & ~(block - 1), block);
 	l->max_transfer = (int)min_u64(l->max_transfer, bytes);
-	if (ns->zones.append)
-		ns->zones.append_max = min_u64(ns->zones.append_max, l->max_transfer);
+	l->max_append = min_u64(l->max_append, l->max_transfer);
+	l->atomic.max = min_u64(l->atomic.max, l->max_transfer);
+}
+
+/* out: room for len + 1. The controller may say anything. */
+static void copy_text(char *out, const char *text, size_t len)
+{
+	while (len && (text[len - 1] == ' ' || !text[len - 1]))
+		len--;
+	for (size_t i = 0; i < len; i++)
+		out[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+	out[len] = '\0';
+}
+
+static void name_product(struct nvme_product *p, const struct nvme_id_ctrl *c)
+{
+	copy_text(p->model, c->mn, sizeof(c->mn));
+	copy_text(p->serial, c->sn, sizeof(c->sn));
+	copy_text(p->firmware, c->fr, sizeof(c->fr));
 }
 
 static void ctrl_limits(struct identify *id, uint8_t *mdts)
@@ -103,6 +121,11 @@ static void ctrl_limits(struct identify *id, uint8_t *mdts)
 	struct bk_limits *l = id->l;
 
 	id->version = le32toh(c->ver);
+	id->awupf = le16toh(c->awupf) + 1U;
+	name_product(&id->ns->product, c);
+	id->ns->sgl = le32toh(c->sgls) & NVME_CTRL_SGLS_SUPPORTED;
+	id->ns->has_shadow_doorbells = le16toh(c->oacs) & NVME_CTRL_OACS_DBBUF_CFG;
+	id->ns->reports_changes = le32toh(c->oaes) & NVME_CTRL_OAES_NA;
 	*mdts = c->mdts;
 	l->ops = BK_OPS_RW | BK_OP_BIT(BK_FLUSH);
 	if (oncs & NVME_CTRL_ONCS_WRITE_ZEROES)
@@ -115,28 +138,36 @@ static void ctrl_limits(struct identify *id, uint8_t *mdts)
 	l->takes_fua_write_zeroes = true;
 }
 
+/* The type of protection information, which is within the metadata; 0: none. */
+static unsigned protection_of(const struct nvme_id_ns *n, const struct nvme_lbaf *format)
+{
+	return format->ms ? n->dps & NVME_NS_DPS_PI_MASK : 0;
+}
+
 static int check_format(const struct identify *id, const struct nvme_lbaf *format)
 {
 	const struct nvme_id_ns *n = &id->data.ns;
 	uint64_t blocks = le64toh(n->nsze);
-	unsigned metadata = le16toh(format->ms);
+	unsigned metadata = le16toh(format->ms), pi = protection_of(n, format);
 
 	if (!blocks)
 		return bk_err(ENODEV, "%s is not active", id->name);
 	if (format->ds < BLOCK_SHIFT_MIN || format->ds > BLOCK_SHIFT_MAX ||
 	    blocks > (uint64_t)INT64_MAX >> format->ds)
-		return bk_err(EINVAL, "%s claims %llu blocks of 2^%u bytes", id->name,
-			      (unsigned long long)blocks, format->ds);
-	if (metadata && (n->dps & NVME_NS_DPS_PI_MASK))
-		return bk_err(EINVAL,
-			      "%s is formatted with protection information, which is not "
-			      "supported; use the io_uring driver on its block device",
-			      id->name);
+		return bk_err(EINVAL, "%s reports an impossible size: %llu blocks of 2^%u bytes",
+			      id->name, (unsigned long long)blocks, format->ds);
 	if (metadata && (n->flbas & NVME_NS_FLBAS_META_EXT))
 		return bk_err(EINVAL,
 			      "%s is formatted with blocks of %u + %u bytes (metadata within the "
-			      "data), which is not supported; nvme format changes that",
+			      "data), which is not supported; reformat it with nvme format",
 			      id->name, 1U << format->ds, metadata);
+	if (pi > NVME_NS_DPS_PI_TYPE3 || (pi && metadata != PI_SIZE))
+		return bk_err(EINVAL,
+			      "%s is formatted with protection information of type %u and %u bytes "
+			      "of metadata; supported are types 1 to 3 and %u bytes, which the "
+			      "controller inserts and checks; use the io_uring driver on its block "
+			      "device",
+			      id->name, pi, metadata, PI_SIZE);
 	return 0;
 }
 
@@ -176,35 +207,94 @@ static void lengths(struct identify *id, uint8_t mdts)
 	struct bk_limits *l = id->l;
 	uint64_t commands_max = (uint64_t)NVME_BLOCKS_MAX << ns->block_shift;
 
-	l->max_segments = SEGMENTS_MAX;
 	l->max_transfer = INT_MAX & ~(l->request_alignment - 1);
 	nvme_limit_transfer(ns, l, min_u64(commands_max, page_units(mdts)));
 	l->max_write_zeroes_len = commands_max;
 	l->max_discard_len = (uint64_t)UINT32_MAX << ns->block_shift;
-	l->end = ns->nr_blocks << ns->block_shift;
+	/* The size may change at any time: the controller checks. */
+	l->end = (uint64_t)INT64_MAX >> ns->block_shift << ns->block_shift;
 }
 
-static int ns_limits(struct identify *id, uint8_t mdts, bool read_only)
+/*
+ * Atomicity as to power failures (NVM Command Set, 2.1.4). Unless the namespace has a unit of its
+ * own, that of the controller applies. A write that crosses a boundary is not atomic; no write of
+ * the unit may be longer than what is between two.
+ */
+static void atomic_writes(struct identify *id)
+{
+	const struct nvme_id_ns *n = &id->data.ns;
+	bool own = n->nsfeat & NVME_NS_FEAT_NATOMIC;
+	uint64_t unit = own && n->nawupf ? le16toh(n->nawupf) + 1U : id->awupf;
+	uint64_t boundary = own && n->nabspf ? le16toh(n->nabspf) + 1U : 0;
+	unsigned shift = id->ns->block_shift;
+
+	if (boundary)
+		unit = min_u64(unit, boundary);
+	id->l->atomic = (struct bk_atomic){
+		.min = 1ULL << shift,
+		.max = unit << shift,
+		.boundary = boundary << shift,
+		.boundary_offset = boundary ? (uint64_t)le16toh(n->nabo) << shift : 0,
+		.max_segments = id->l->max_segments,
+	};
+}
+
+/* The index of the format in use. */
+static unsigned format_of(const struct nvme_id_ns *n)
+{
+	unsigned format = n->flbas & NVME_NS_FLBAS_LOWER_MASK;
+
+	if (n->nlbaf > 15) /* more than these bits can count */
+		format |= (n->flbas & NVME_NS_FLBAS_HIGHER_MASK) >> 1;
+	return format;
+}
+
+/* Those that the driver cannot use, too: they are a choice for whoever formats it. */
+static void list_formats(struct identify *id)
+{
+	const struct nvme_id_ns *n = &id->data.ns;
+	unsigned nr = min_u64(n->nlbaf, ARRAY_SIZE(n->lbaf) - 1) + 1;
+	char *out = id->ns->formats;
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < nr && len < NVME_FORMATS_LEN; i++) {
+		const struct nvme_lbaf *f = &n->lbaf[i];
+		char metadata[8] = "";
+
+		if (f->ds < BLOCK_SHIFT_MIN || f->ds > BLOCK_SHIFT_MAX)
+			continue;
+		if (f->ms)
+			snprintf(metadata, sizeof(metadata), "+%u", le16toh(f->ms));
+		len += snprintf(out + len, NVME_FORMATS_LEN - len, "%s%u%s%s", len ? ", " : "",
+				1U << f->ds, metadata, i == id->format ? " (in use)" : "");
+	}
+}
+
+static int ns_limits(struct identify *id, uint8_t mdts)
 {
 	const struct nvme_id_ns *n = &id->data.ns;
 	const struct nvme_lbaf *format;
 	int ret;
 
-	id->format = n->flbas & NVME_NS_FLBAS_LOWER_MASK;
-	if (n->nlbaf > 15) /* more than these bits can count */
-		id->format |= (n->flbas & NVME_NS_FLBAS_HIGHER_MASK) >> 1;
+	id->format = format_of(n);
 	format = &n->lbaf[id->format];
 	ret = check_format(id, format);
 	if (ret < 0)
 		return ret;
-	if ((n->nsattr & NVME_NS_NSATTR_WRITE_PROTECTED) && !read_only)
-		return bk_err(EROFS, "%s is write-protected; set property read-only", id->name);
+	list_formats(id);
+	id->l->read_only = n->nsattr & NVME_NS_NSATTR_WRITE_PROTECTED;
 	id->ns->block_shift = format->ds;
-	id->ns->metadata_size = le16toh(format->ms);
+	id->ns->pi = protection_of(n, format);
+	id->ns->metadata_size = id->ns->pi ? 0 : le16toh(format->ms);
 	id->ns->nr_blocks = le64toh(n->nsze);
+	memcpy(id->ns->ids.nguid, n->nguid, sizeof(n->nguid));
+	memcpy(id->ns->ids.eui64, n->eui64, sizeof(n->eui64));
 	id->ns->deac = (n->dlfeat & NVME_NS_DLFEAT_RB) == NVME_NS_DLFEAT_RB_ALL_0S &&
 		       (n->dlfeat & NVME_NS_DLFEAT_WRITE_ZEROES);
 	alignments(id);
+	id->l->max_segments = SEGMENTS_MAX;
+	atomic_writes(id);
 	lengths(id, mdts);
 	return 0;
 }
@@ -231,23 +321,40 @@ static void command_set_limits(struct identify *id)
 
 /* ---- Zones -------------------------------------------------------------------------------- */
 
-/* The namespace's command set, out of its identification descriptors; -1 when they don't say. */
-static int parse_csi(const union identify_data *data)
+/*
+ * One of the namespace's identification descriptors, size bytes at least; NULL: it is not there.
+ * Bytes: the device chooses the lengths, so nothing need be aligned.
+ */
+static const uint8_t *find_descriptor(const union identify_data *data, uint8_t type, size_t size)
 {
 	size_t at = 0;
 
-	while (at + sizeof(struct nvme_ns_id_desc) < sizeof(*data)) {
-		/* Bytes: the device chooses the lengths, so nothing need be aligned. */
+	while (at + sizeof(struct nvme_ns_id_desc) + size <= sizeof(*data)) {
 		const uint8_t *d = &data->raw[at];
 		uint8_t len = d[offsetof(struct nvme_ns_id_desc, nidl)];
 
 		if (!len)
 			break;
-		if (d[offsetof(struct nvme_ns_id_desc, nidt)] == NVME_NIDT_CSI)
-			return d[offsetof(struct nvme_ns_id_desc, nid)];
+		if (d[offsetof(struct nvme_ns_id_desc, nidt)] == type && len >= size)
+			return d + offsetof(struct nvme_ns_id_desc, nid);
 		at += sizeof(struct nvme_ns_id_desc) + len;
 	}
-	return -1;
+	return NULL;
+}
+
+/* The namespace's command set, or -1, and its UUID, as far as its descriptors say that. */
+static int read_descriptors(struct identify *id)
+{
+	const uint8_t *csi, *uuid;
+
+	if (id->version < VERSION_1_3 ||
+	    identify(id->admin, NVME_IDENTIFY_CNS_NS_DESC_LIST, id->ns->nsid, 0, &id->data) != 0)
+		return -1;
+	uuid = find_descriptor(&id->data, NVME_NIDT_UUID, sizeof(id->ns->ids.uuid));
+	if (uuid)
+		memcpy(id->ns->ids.uuid, uuid, sizeof(id->ns->ids.uuid));
+	csi = find_descriptor(&id->data, NVME_NIDT_CSI, 1);
+	return csi ? *csi : -1;
 }
 
 /* 0's based; all ones: no limit */
@@ -264,7 +371,7 @@ static int zone_limits(struct identify *id)
 	uint64_t blocks = le64toh(n->lbafe[id->format].zsze);
 
 	if (!blocks || blocks > id->ns->nr_blocks)
-		return bk_err(EINVAL, "%s claims zones of %llu blocks", id->name,
+		return bk_err(EINVAL, "%s reports an impossible zone size: %llu blocks", id->name,
 			      (unsigned long long)blocks);
 	z->zoned = NVME_ZONED_HOST_MANAGED;
 	z->size = blocks << id->ns->block_shift;
@@ -275,7 +382,9 @@ static int zone_limits(struct identify *id)
 
 	if (identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_ZNS, &id->data) == 0) {
 		z->append = true; /* mandatory (ZNS, 3.1) */
-		z->append_max = min_u64(page_units(id->data.zns_ctrl.zasl), id->l->max_transfer);
+		id->l->ops |= BK_OP_BIT(BK_ZONE_APPEND);
+		id->l->max_append =
+		    min_u64(page_units(id->data.zns_ctrl.zasl), id->l->max_transfer);
 	}
 	return 0;
 }
@@ -283,13 +392,10 @@ static int zone_limits(struct identify *id)
 /* What command set the namespace has decides whether it has zones. */
 static int find_zones(struct identify *id)
 {
-	int csi = -1, ret;
+	int csi = read_descriptors(id), ret;
 
-	if (id->version >= VERSION_1_3 &&
-	    identify(id->admin, NVME_IDENTIFY_CNS_NS_DESC_LIST, id->ns->nsid, 0, &id->data) == 0)
-		csi = parse_csi(&id->data);
 	if (csi >= 0 && csi != NVME_CSI_NVM && csi != NVME_CSI_ZNS)
-		return bk_err(ENOTSUP, "%s has command set %d, and not that of block devices",
+		return bk_err(ENOTSUP, "%s has command set %d, which is not that of a block device",
 			      id->name, csi);
 	/* Without CAP_SYS_ADMIN, Linux does not hand out the descriptors: try. */
 	if (csi == NVME_CSI_NVM || id->version < VERSION_1_3)
@@ -302,8 +408,8 @@ static int find_zones(struct identify *id)
 
 /* ---- Public ------------------------------------------------------------------------------- */
 
-int nvme_identify(const struct nvme_admin *a, uint32_t nsid, const char *name, bool read_only,
-		  struct nvme_ns *ns, struct bk_limits *l)
+int nvme_identify(const struct nvme_admin *a, uint32_t nsid, const char *name, struct nvme_ns *ns,
+		  struct bk_limits *l)
 {
 	struct identify *id = calloc(1, sizeof(*id));
 	uint8_t mdts;
@@ -323,7 +429,7 @@ int nvme_identify(const struct nvme_admin *a, uint32_t nsid, const char *name, b
 	ctrl_limits(id, &mdts);
 	ret = identify_ns(id);
 	if (!ret)
-		ret = ns_limits(id, mdts, read_only);
+		ret = ns_limits(id, mdts);
 	if (ret < 0)
 		goto out;
 	command_set_limits(id);
@@ -333,17 +439,95 @@ out:
 	return ret;
 }
 
-int nvme_capacity(const struct nvme_admin *a, const struct nvme_ns *ns, uint64_t *bytes)
+/* Is it in the format that nvme_identify() found? That had no metadata within the data. */
+static int check_same_format(const struct nvme_ns *ns, const struct nvme_id_ns *n)
+{
+	const struct nvme_lbaf *format = &n->lbaf[format_of(n)];
+	unsigned metadata = le16toh(format->ms);
+	unsigned before = ns->pi ? PI_SIZE : ns->metadata_size;
+	bool elsewhere = !(n->flbas & NVME_NS_FLBAS_META_EXT);
+
+	if (!n->nsze)
+		return bk_err(ENODEV, "the namespace is no longer active");
+	if (format->ds != ns->block_shift || metadata != before || (metadata && !elsewhere) ||
+	    protection_of(n, format) != ns->pi)
+		return bk_err(ENODEV,
+			      "the namespace was formatted: its blocks were 2^%u + %u bytes with "
+			      "protection information of type %u, and are now 2^%u + %u with type "
+			      "%u; create a new instance",
+			      ns->block_shift, before, ns->pi, format->ds, metadata,
+			      protection_of(n, format));
+	return 0;
+}
+
+int nvme_capacity(const struct nvme_admin *a, struct nvme_ns *ns, uint64_t *bytes)
 {
 	union identify_data data;
 	int ret;
 
 	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS, ns->nsid, 0, &data), "the namespace");
+	if (!ret)
+		ret = check_same_format(ns, &data.ns);
 	if (ret < 0)
 		return ret;
 	if (le64toh(data.ns.nsze) > (uint64_t)INT64_MAX >> ns->block_shift)
-		return bk_err(EINVAL, "the namespace claims %llu blocks",
+		return bk_err(EINVAL, "the namespace reports an impossible size: %llu blocks",
 			      (unsigned long long)le64toh(data.ns.nsze));
+	nvme_resize(ns, le64toh(data.ns.nsze));
 	*bytes = le64toh(data.ns.nsze) << ns->block_shift;
+	return 0;
+}
+
+int nvme_list_namespaces(const struct nvme_admin *a, uint32_t after, uint32_t *ids, int max)
+{
+	union identify_data data;
+	int n = 0, ret;
+
+	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS_ACTIVE_LIST, after, 0, &data),
+			   "the namespaces");
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < ARRAY_SIZE(data.list.ns) && n < max; i++) {
+		uint32_t id = le32toh(data.list.ns[i]);
+
+		if (id <= after)
+			break;
+		ids[n++] = after = id;
+	}
+	return n;
+}
+
+int nvme_describe(const struct nvme_admin *a, uint32_t nsid, char *text, size_t len,
+		  uint64_t *bytes)
+{
+	const struct nvme_lbaf *format;
+	union identify_data data;
+	char name[32];
+	int ret;
+
+	snprintf(name, sizeof(name), "namespace %u", nsid);
+	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS, nsid, 0, &data), name);
+	if (ret < 0)
+		return ret;
+	format = &data.ns.lbaf[format_of(&data.ns)];
+	if (format->ds > BLOCK_SHIFT_MAX ||
+	    le64toh(data.ns.nsze) > (uint64_t)INT64_MAX >> format->ds)
+		return bk_err(EINVAL, "%s reports an impossible size", name);
+	*bytes = le64toh(data.ns.nsze) << format->ds;
+	ret = snprintf(text, len, "blocks of %u bytes", 1U << format->ds);
+	if (format->ms)
+		ret += snprintf(text + ret, len - ret, " and %u bytes of metadata",
+				le16toh(format->ms));
+	if (protection_of(&data.ns, format))
+		snprintf(text + ret, len - ret, ", protection information of type %u",
+			 protection_of(&data.ns, format));
+	return 0;
+}
+
+/* lim.max_transfer is that of a command; drivers that use this row set takes_long_requests. */
+int nvme_get_max_transfer(struct blkio *b, union bk_val *val)
+{
+	(void)b;
+	val->i = 0;
 	return 0;
 }

@@ -8,20 +8,25 @@
 
 #include "nvme/nvme_io_uring.h"
 
-#define REPORT_LEN (64U << 10) /* 1023 zones */
-#define PAGE_LEN   4096U       /* at least, and a power of two: the kernel's pages */
+#define REPORT_LEN  (32U << 10) /* 511 zones */
+#define REPORTS_MAX 16U		/* of a queue, in flight */
+
+/* In bk_req.priv, of reads and writes that are not plain: what to complete with. */
+enum { BYTES };
 
 /* The buffer of a zone report. A queue keeps them: few reports are in flight together. */
 struct report {
 	struct report *next; /* of the queue's */
 	bool busy;
 	uint8_t data[REPORT_LEN];
+	struct blkio_zone zones[REPORT_LEN / sizeof(struct blkio_zone)];
 };
 
 struct nvme_iou_queue {
 	struct uring_queue u;
 	const struct nvme_iou_dev *d;
 	struct report *reports;
+	unsigned nr_reports;
 	/*
 	 * Before Linux 6.15 a command that uses a registered buffer counts as having all the pages
 	 * up to the buffer's end: it may have too many, and is prepared as one of many segments.
@@ -43,7 +48,7 @@ static inline bool ends_with_buffer(const struct nvme_iou_queue *q, const struct
 	const struct bk_region *buffer = &q->u.buffers.hit;
 	uintptr_t last = (uintptr_t)v->iov_base + v->iov_len - 1;
 
-	return ((buffer->addr + buffer->len - 1) ^ last) < PAGE_LEN;
+	return ((buffer->addr + buffer->len - 1) ^ last) < PAGE_SIZE_MIN;
 }
 
 static inline void set_buffer(const struct nvme_iou_queue *q, const struct iovec *v, int index,
@@ -86,52 +91,49 @@ static inline void set_segment(struct nvme_iou_queue *q, const struct iovec *v,
  * The kernel takes a NULL buffer for none at all and lets the device write where it likes. (Within
  * several segments it finds out by itself.)
  */
-static inline bool has_buffer(const struct bk_req *r)
-{
-	return r->op > BK_WRITE || r->iovcnt != 1 || r->iov->iov_base;
-}
-
 static cold_path void refuse_null(struct blkioq *bq, struct bk_req *r)
 {
 	bk_fail(bq, r, EFAULT, "the buffer is NULL");
 }
 
-static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, struct io_uring_sqe *sqe)
+static void set_segments(struct nvme_iou_queue *q, struct bk_req *r, const struct bk_piece *piece,
+			 struct io_uring_sqe *sqe)
 {
-	if (r->iovcnt == 1) {
-		set_segment(q, r->iov, sqe);
+	if (piece->iovcnt == 1) {
+		set_segment(q, &(struct iovec){ r->iov->iov_base, piece->len }, sqe);
 		return;
 	}
 	sqe->cmd_op = NVME_URING_CMD_IO_VEC;
-	nvme_iou_set_data(nvme_iou_cmd(sqe), r->iov, r->iovcnt);
-	nvme_iou_set_metadata(q->d, nvme_iou_cmd(sqe), r->len >> q->d->ns.block_shift);
+	nvme_iou_set_data(nvme_iou_cmd(sqe), r->iov, piece->iovcnt);
+	nvme_iou_set_metadata(q->d, nvme_iou_cmd(sqe), piece->len >> q->d->ns.block_shift);
 }
 
-static struct report *get_report(struct nvme_iou_queue *q)
+static struct report *find_report(struct nvme_iou_queue *q)
 {
 	struct report *rep = q->reports;
 
 	while (rep && rep->busy)
 		rep = rep->next;
-	if (!rep) {
-		rep = malloc(sizeof(*rep));
-		if (!rep)
-			return NULL;
-		rep->next = q->reports;
-		q->reports = rep;
-	}
-	rep->busy = true;
 	return rep;
 }
 
-/*
- * One command of a report. A longer one takes several; meanwhile start, zones and nr_zones are
- * about the rest, and len is how many zones there are so far.
- */
+static struct report *new_report(struct nvme_iou_queue *q)
+{
+	struct report *rep = malloc(sizeof(*rep));
+
+	if (!rep)
+		return NULL;
+	rep->busy = false;
+	rep->next = q->reports;
+	q->reports = rep;
+	q->nr_reports++;
+	return rep;
+}
+
+/* One command of a report. */
 static void submit_report(struct nvme_iou_queue *q, struct bk_req *r)
 {
-	uint64_t max = min_u64(REPORT_LEN, q->d->u.b.lim.max_transfer) & ~3U;
-	uint32_t len = min_u64(max, nvme_report_len(min_u64(r->nr_zones, max)));
+	uint32_t len = nvme_report_next(r, min_u64(REPORT_LEN, q->d->u.b.lim.max_transfer));
 	struct io_uring_sqe *sqe;
 	struct nvme_cmd *cmd;
 	struct report *rep;
@@ -140,22 +142,63 @@ static void submit_report(struct nvme_iou_queue *q, struct bk_req *r)
 		bk_complete(&q->u.q, r, r->len);
 		return;
 	}
-	rep = get_report(q);
+	rep = find_report(q);
+	if (!rep && q->nr_reports == REPORTS_MAX) {
+		bk_full(&q->u.q, r);
+		return;
+	}
+	if (!rep)
+		rep = new_report(q);
 	if (!rep) {
 		bk_fail(&q->u.q, r, ENOMEM, "out of memory");
 		return;
 	}
 	sqe = uring_get_sqe(&q->u.ring, true);
 	if (!sqe) {
-		rep->busy = false;
 		bk_full(&q->u.q, r);
 		return;
 	}
+	rep->busy = true;
 	r->priv[0] = (uintptr_t)rep;
 	r->priv[1] = len;
 	cmd = nvme_iou_prep(sqe, q->u.fd, q->u.sqe_flags, r);
 	nvme_prep_report(&q->d->ns, r->start, len, cmd);
 	nvme_iou_set_data(cmd, rep->data, len);
+}
+
+/* The kernel does not split commands: what is too long for one takes several. */
+static inline bool fits_command(const struct nvme_iou_queue *q, const struct bk_req *r)
+{
+	const struct bk_limits *l = &q->d->u.b.lim;
+
+	return r->len <= (uint64_t)l->max_transfer && r->iovcnt <= l->max_segments;
+}
+
+static void submit_segments(struct nvme_iou_queue *q, struct bk_req *r)
+{
+	struct bk_piece piece = { r->iovcnt, r->len };
+	const uint64_t len = r->len;
+	struct io_uring_sqe *sqe;
+	int ret = likely(fits_command(q, r)) ? 0 : bk_first_piece(&q->u.q, r, &piece);
+
+	if (ret < 0) {
+		bk_complete(&q->u.q, r, ret);
+		return;
+	}
+	if (piece.iovcnt == 1 && !r->iov->iov_base) {
+		refuse_null(&q->u.q, r);
+		return;
+	}
+	sqe = uring_get_sqe(&q->u.ring, true);
+	if (!sqe) {
+		bk_full(&q->u.q, r);
+		return;
+	}
+	r->priv[BYTES] = piece.len;
+	r->len = piece.len;
+	nvme_prep(&q->d->ns, r, nvme_iou_prep(sqe, q->u.fd, q->u.sqe_flags, r));
+	r->len = len;
+	set_segments(q, r, &piece, sqe);
 }
 
 static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
@@ -171,9 +214,7 @@ static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
 	}
 	cmd = nvme_iou_prep(sqe, q->u.fd, q->u.sqe_flags, r);
 	nvme_prep(&q->d->ns, r, cmd);
-	if (r->op <= BK_WRITE) {
-		set_segments(q, r, sqe);
-	} else if (r->op == BK_DISCARD) {
+	if (r->op == BK_DISCARD) {
 		*range = nvme_discard_range(&q->d->ns, r);
 		nvme_iou_set_data(cmd, range, sizeof(*range));
 	}
@@ -181,27 +222,25 @@ static void submit_command(struct nvme_iou_queue *q, struct bk_req *r)
 
 static cold_path void submit_special(struct nvme_iou_queue *q, struct bk_req *r)
 {
-	const uint32_t with_data = BK_OPS_RW | BK_OP_BIT(BK_DISCARD);
-
-	if (r->op == BK_ZONE_REPORT) {
+	if (bk_has_segments(r)) {
+		submit_segments(q, r);
+	} else if (r->op == BK_ZONE_REPORT) {
 		submit_report(q, r);
-	} else if (!has_buffer(r)) {
-		refuse_null(&q->u.q, r);
-	} else if (q->u.q.is_poll && !(with_data & BK_OP_BIT(r->op))) {
+	} else if (q->u.q.is_poll && r->op != BK_DISCARD) {
 		/*
 		 * io_uring polls for what has data. With the rest, kernels up to 6.5 may follow a
-		 * pointer to a function as if it were one to what shall be polled.
+		 * pointer to a function as if it were one to what is to be polled.
 		 */
 		bk_fail(&q->u.q, r, ENOTSUP,
-			"poll queues of nvme-io_uring take no flush, write zeroes or zone "
+			"poll queues of nvme-io_uring do not support flush, write zeroes and zone "
 			"management requests");
-	} else if (r->start & ((1ULL << q->d->ns.block_shift) - 1)) {
-		/* The core checks what has a length. */
-		bk_fail(&q->u.q, r, EINVAL,
-			"the offset of the zone is not a multiple of property "
-			"request-alignment");
 	} else {
-		submit_command(q, r);
+		const char *msg = nvme_request_error(&q->d->ns, r);
+
+		if (msg)
+			bk_fail(&q->u.q, r, EINVAL, msg);
+		else
+			submit_command(q, r);
 	}
 }
 
@@ -229,33 +268,28 @@ static void nvme_iou_submit(struct blkioq *bq, struct bk_req *r)
 	set_segment(q, &r->one, sqe);
 }
 
+/* Of a namespace with protection information: no request is plain. */
+static void submit_protected(struct blkioq *bq, struct bk_req *r)
+{
+	r->special = true;
+	submit_special(to_queue(bq), r);
+}
+
 /* ---- Completion --------------------------------------------------------------------------- */
 
 static void report_came(struct nvme_iou_queue *q, struct bk_req *r)
 {
-	const struct nvme_ns *ns = &q->d->ns;
 	struct report *rep = (struct report *)(uintptr_t)r->priv[0];
-	uint32_t asked =
-	    (r->priv[1] - nvme_report_len(0)) / (nvme_report_len(1) - nvme_report_len(0));
 	const char *msg;
-	int n = nvme_parse_report(ns, rep->data, r->priv[1], r->zones, r->nr_zones, &msg);
+	int ret = nvme_report_came(&q->d->ns, r, rep->data, r->priv[1], rep->zones, &msg);
 
 	rep->busy = false;
-	if (n < 0) {
-		bk_fail(&q->u.q, r, -n, msg);
-		return;
-	}
-	r->len += n;
-	r->nr_zones -= n;
-	r->zones += n;
-	if ((uint32_t)n == asked && r->nr_zones) {
-		r->start = r->zones[-1].start + r->zones[-1].len;
-		if (r->start >> ns->block_shift < ns->nr_blocks) {
-			bk_retry(&q->u.q, r);
-			return;
-		}
-	}
-	bk_complete(&q->u.q, r, r->len);
+	if (ret < 0)
+		bk_fail(&q->u.q, r, -ret, msg);
+	else if (ret)
+		bk_retry(&q->u.q, r);
+	else
+		bk_complete(&q->u.q, r, r->len);
 }
 
 /* Doing it twice is as good as once; not so with zones, which have a write pointer. */
@@ -281,24 +315,24 @@ static void kernel_failed(struct nvme_iou_queue *q, struct bk_req *r, int err)
 				"have been executed");
 		break;
 	case EINVAL:
-		bk_fail(bq, r, EINVAL, "the kernel refuses the command");
+		bk_fail(bq, r, EINVAL, "the kernel rejected the command");
 		break;
 	case EACCES:
 	case EPERM:
 		bk_fail(bq, r, err,
-			"the kernel refuses NVMe commands: they need CAP_SYS_ADMIN, or "
-			"from Linux 6.2 on a device node open for writing");
+			"the kernel refuses NVMe commands: they require CAP_SYS_ADMIN, or since "
+			"Linux 6.2 a device node that is open for writing");
 		break;
 	case ENODEV:
 	case ENXIO:
-		bk_fail(bq, r, err, "the NVMe device is gone");
+		bk_fail(bq, r, err, "the NVMe device has been removed");
 		break;
 	default:
 		bk_complete(bq, r, -err);
 	}
 }
 
-static cold_path void complete_other(struct blkioq *bq, struct bk_req *r, int res)
+static cold_path void complete(struct blkioq *bq, struct bk_req *r, int res)
 {
 	struct nvme_iou_queue *q = to_queue(bq);
 	const char *msg;
@@ -315,24 +349,37 @@ static cold_path void complete_other(struct blkioq *bq, struct bk_req *r, int re
 	} else if (res > 0) {
 		err = nvme_status(res, &msg);
 		bk_fail(bq, r, err, msg);
+	} else if (r->op == BK_ZONE_APPEND) {
+		err = nvme_append_came(&q->d->ns, r, q->u.result, &msg);
+		if (err)
+			bk_fail(bq, r, -err, msg);
+		else
+			bk_complete(bq, r, r->len);
 	} else {
-		bk_complete(bq, r, r->op <= BK_WRITE ? r->len : 0);
+		bk_complete(bq, r, !bk_is_rw(r) ? 0 : r->special ? r->priv[BYTES] : r->len);
 	}
 }
 
-static inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
+static force_inline bool complete_fast(struct blkioq *bq, struct bk_req *r, int res)
 {
-	return likely(!res && r->op <= BK_WRITE) && bk_complete_fast(bq, r, r->len);
+	return likely(!res && bk_is_rw(r)) && bk_complete_fast(bq, r, r->len);
 }
 
-static inline void reap(struct uring_queue *q, unsigned n)
-{
-	uring_reap(q, n, true, complete_fast, complete_other);
-}
+static const struct uring_ops ops = {
+	.big = true,
+	.complete_fast = complete_fast,
+	.complete = complete,
+};
 
 static int nvme_iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 {
-	return uring_queue_enter(&to_queue(bq)->u, wait_nr, w, reap);
+	return uring_queue_enter(&to_queue(bq)->u, wait_nr, w, &ops);
+}
+
+static enum bk_drained nvme_iou_drain(struct blkio *b, struct blkioq *bq, bool cancel)
+{
+	(void)b;
+	return uring_queue_drain(&to_queue(bq)->u, cancel, &ops);
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
@@ -340,11 +387,17 @@ static int nvme_iou_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_w
 static int nvme_iou_queue_init(struct blkio *b, struct blkioq *bq)
 {
 	struct nvme_iou_queue *q = to_queue(bq);
-	int ret = uring_queue_init(b, bq, true);
+	uint64_t bytes;
+	int ret = nvme_iou_capacity(b, &bytes); /* is it still what connect found? */
 
+	if (ret == -ENODEV)
+		return ret;
+	ret = uring_queue_init(b, bq, true);
 	if (ret < 0)
 		return ret;
 	q->d = to_nvme_iou_dev(b);
+	if (q->d->ns.pi)
+		bq->submit = submit_protected;
 	q->counts_to_end = !(q->u.ring.features & IORING_FEAT_NO_IOWAIT);
 	for (int op = BK_READ; op <= BK_WRITE; op++) {
 		struct nvme_cmd *cmd =
@@ -360,7 +413,7 @@ static void nvme_iou_queue_exit(struct blkio *b, struct blkioq *bq)
 	struct nvme_iou_queue *q = to_queue(bq);
 
 	uring_queue_exit(b, bq);
-	while (q->reports) {
+	while (bq->quiet && q->reports) {
 		struct report *rep = q->reports;
 
 		q->reports = rep->next;
@@ -372,33 +425,54 @@ static void nvme_iou_queue_exit(struct blkio *b, struct blkioq *bq)
 
 static void nvme_iou_init(struct blkio *b)
 {
+	struct nvme_iou_dev *d = to_nvme_iou_dev(b);
+
 	uring_dev_init(b);
 	b->lim.supports_fua_natively = true;
+	for (int i = 0; i < NVME_IOU_WATCHED; i++)
+		d->watch.fd[i] = -1;
 }
 
-#define ZONES(member) offsetof(struct nvme_iou_dev, ns.zones.member)
+static int get_model(struct blkio *b, union bk_val *val)
+{
+	val->s = to_nvme_iou_dev(b)->ns.product.model;
+	return 0;
+}
+
+static int get_serial(struct blkio *b, union bk_val *val)
+{
+	val->s = to_nvme_iou_dev(b)->ns.product.serial;
+	return 0;
+}
+
+static int get_firmware(struct blkio *b, union bk_val *val)
+{
+	val->s = to_nvme_iou_dev(b)->ns.product.firmware;
+	return 0;
+}
+
+static int get_formats(struct blkio *b, union bk_val *val)
+{
+	val->s = to_nvme_iou_dev(b)->ns.formats;
+	return 0;
+}
+
+static int get_protection(struct blkio *b, union bk_val *val)
+{
+	val->i = to_nvme_iou_dev(b)->ns.pi;
+	return 0;
+}
 
 static const struct bk_prop nvme_iou_props[] = {
 	{ "path",
-	  "The NVMe namespace: its generic node (/dev/ngXnY), or its block device (/dev/nvmeXnY) "
-	  "in place of that.",
+	  "The NVMe namespace to open: its generic node (/dev/ngXnY) or its block device "
+	  "(/dev/nvmeXnY).",
 	  BK_STR, BK_GET_ALWAYS, BK_SET_CREATED, offsetof(struct uring_dev, path) },
 	URING_DEV_PROPS,
-	{ "zoned",
-	  "Whether the namespace has zones: 0 not, 2 host-managed. As all properties about zones, "
-	  "0 or false before blkio_connect().",
-	  BK_INT, BK_GET_ALWAYS, BK_SET_NEVER, ZONES(zoned) },
-	{ "max-open-zones", "How many zones can be open at a time; 0 if unlimited.", BK_INT,
-	  BK_GET_ALWAYS, BK_SET_NEVER, ZONES(max_open) },
-	{ "max-active-zones", "How many zones can be open or closed at a time; 0 if unlimited.",
-	  BK_INT, BK_GET_ALWAYS, BK_SET_NEVER, ZONES(max_active) },
-	{ "zone-size", "The distance between zones in bytes.", BK_UINT64, BK_GET_ALWAYS,
-	  BK_SET_NEVER, ZONES(size) },
-	{ "nr-zones", "The number of zones.", BK_UINT64, BK_GET_ALWAYS, BK_SET_NEVER, ZONES(nr) },
-	{ "append-support", "Whether the device has the zone append command.", BK_BOOL,
-	  BK_GET_ALWAYS, BK_SET_NEVER, ZONES(append) },
-	{ "zone-append-max-bytes", "The largest zone append in bytes.", BK_UINT64, BK_GET_ALWAYS,
-	  BK_SET_NEVER, ZONES(append_max) },
+	NVME_MAX_TRANSFER_PROP,
+	NVME_PRODUCT_PROPS(get_model, get_serial, get_firmware, get_formats),
+	NVME_PROTECTION_PROP(get_protection),
+	NVME_ZONE_PROPS(struct nvme_iou_dev, ns.zones),
 	{ 0 },
 };
 
@@ -416,6 +490,8 @@ const struct bk_driver bk_driver_nvme_io_uring = {
 	.close = nvme_iou_close,
 	.capacity = nvme_iou_capacity,
 	.queue_init = nvme_iou_queue_init,
+	.run = nvme_iou_run,
+	.drain = nvme_iou_drain,
 	.queue_exit = nvme_iou_queue_exit,
 	.submit = nvme_iou_submit,
 	.enter = nvme_iou_enter,

@@ -5,8 +5,11 @@
 
 #include <linux/nvme_ioctl.h>
 
+#include "common/watcher.h"
 #include "nvme/nvme_ident.h"
 #include "uring/dev.h"
+
+#define NVME_IOU_WATCHED 3
 
 struct nvme_iou_dev {
 	struct uring_dev u;
@@ -16,7 +19,17 @@ struct nvme_iou_dev {
 	 * nobody looks at.
 	 */
 	void *metadata_zeroes, *metadata_sink;
+	/* What shows that the namespace was formatted: nvme_io_uring_watch.c */
+	struct nvme_iou_watch {
+		int fd[NVME_IOU_WATCHED]; /* attributes in sysfs; -1: none */
+		uint64_t before[NVME_IOU_WATCHED];
+		struct watcher watcher;
+	} watch;
 };
+
+#define NVME_IOU_CHANGED                                                                           \
+	"the NVMe namespace was removed, or formatted with another block size: create a new "      \
+	"instance"
 
 static inline struct nvme_iou_dev *to_nvme_iou_dev(struct blkio *b)
 {
@@ -28,6 +41,13 @@ static inline struct nvme_iou_dev *to_nvme_iou_dev(struct blkio *b)
 int nvme_iou_connect(struct blkio *b);
 void nvme_iou_close(struct blkio *b);
 int nvme_iou_capacity(struct blkio *b, uint64_t *bytes);
+
+/* nvme_io_uring_watch.c: note what is there at connect; watch it once started. */
+
+void nvme_iou_watch_open(struct nvme_iou_dev *d, int ctrl, int ns);
+void nvme_iou_watch_close(struct nvme_iou_dev *d);
+int nvme_iou_run(struct blkio *b);
+void nvme_iou_watch_stop(struct nvme_iou_dev *d);
 
 /* ---- Entries ------------------------------------------------------------------------------ */
 

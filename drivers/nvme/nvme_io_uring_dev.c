@@ -11,34 +11,21 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "common/sysfs.h"
 #include "nvme/nvme_io_uring.h"
 
 #define KERNEL_SEGMENTS 127 /* of the NVMe driver, where sysfs does not say */
 
 /* ---- Finding the namespace ---------------------------------------------------------------- */
 
-/* The last component of what a device is called in sysfs; "" when nothing. */
-struct sysfs_name {
-	char s[64];
-};
-
-static struct sysfs_name sysfs_name(const struct stat *st)
+/* What a device is called in sysfs. */
+static struct sysfs_name node_name(const struct stat *st)
 {
-	char link[64], target[PATH_MAX];
-	struct sysfs_name name = { "" };
-	const char *base;
-	ssize_t len;
+	char link[64];
 
 	snprintf(link, sizeof(link), "/sys/dev/%s/%u:%u", S_ISBLK(st->st_mode) ? "block" : "char",
 		 major(st->st_rdev), minor(st->st_rdev));
-	len = readlink(link, target, sizeof(target) - 1);
-	if (len < 0)
-		return name;
-	target[len] = '\0';
-	base = strrchr(target, '/');
-	if (base)
-		snprintf(name.s, sizeof(name.s), "%s", base + 1);
-	return name;
+	return sysfs_read_link(link);
 }
 
 /* The numbers in names like ng0n1. */
@@ -59,10 +46,10 @@ static int refuse_char(const struct sysfs_name *name, const char *what)
 	int ctrl, end = 0;
 
 	if (sscanf(name->s, "nvme%d%n", &ctrl, &end) == 1 && !name->s[end])
-		return bk_err(EINVAL,
-			      "%s is an NVMe controller; give one of its namespaces, as "
-			      "/dev/ng%dn1",
-			      what, ctrl);
+		return bk_err(
+		    EINVAL,
+		    "%s is an NVMe controller; use one of its namespaces, such as /dev/ng%dn1",
+		    what, ctrl);
 	return bk_err(EINVAL,
 		      "%s is not the generic node of an NVMe namespace, /dev/ngXnY (it is \"%s\")",
 		      what, name->s);
@@ -75,10 +62,10 @@ static int refuse_block(const struct sysfs_name *name, const char *what)
 
 	if (sscanf(name->s, "nvme%dn%dp%d", &id.ctrl, &id.ns, &part) == 3)
 		return bk_err(EINVAL,
-			      "%s is a partition, and NVMe commands reach the whole namespace; "
+			      "%s is a partition, but NVMe commands access the whole namespace; "
 			      "use the io_uring driver, or /dev/ng%dn%d",
 			      what, id.ctrl, id.ns);
-	return bk_err(EINVAL, "%s is no NVMe namespace (it is \"%s\"); use the io_uring driver",
+	return bk_err(EINVAL, "%s is not an NVMe namespace (it is \"%s\"); use the io_uring driver",
 		      what, name->s);
 }
 
@@ -88,9 +75,9 @@ static int find_namespace(const struct stat *st, const char *what, struct ns_id 
 	struct sysfs_name name;
 
 	if (!S_ISCHR(st->st_mode) && !S_ISBLK(st->st_mode))
-		return bk_err(EINVAL, "%s is not a device; give an NVMe namespace, /dev/ngXnY",
+		return bk_err(EINVAL, "%s is not a device; use an NVMe namespace, /dev/ngXnY",
 			      what);
-	name = sysfs_name(st);
+	name = node_name(st);
 	if (S_ISCHR(st->st_mode))
 		return parse_name(&name, "ng%dn%d%n", id) ? 0 : refuse_char(&name, what);
 	return parse_name(&name, "nvme%dn%d%n", id) ? 0 : refuse_block(&name, what);
@@ -124,7 +111,7 @@ static int open_generic(const struct uring_dev *d, const char *node, struct ns_i
 			      d->b.read_only ? "for reading" : "for reading and writing");
 	ret = check_generic(fd, node, &opened);
 	if (!ret && (opened.ctrl != id->ctrl || opened.ns != id->ns))
-		ret = bk_err(EINVAL, "\"%s\" is the node of another namespace, ng%dn%d", node,
+		ret = bk_err(EINVAL, "\"%s\" is the node of a different namespace, ng%dn%d", node,
 			     opened.ctrl, opened.ns);
 	if (ret < 0) {
 		close(fd);
@@ -141,7 +128,7 @@ static int open_path(const struct uring_dev *d, struct ns_id *id)
 
 	if (stat(d->path, &st) < 0)
 		return bk_err(errno, "cannot open \"%s\": %m", d->path);
-	ret = find_namespace(&st, uring_dev_name(d).s, id);
+	ret = find_namespace(&st, path_fd_name(d->path, d->fd).s, id);
 	if (ret < 0)
 		return ret;
 	snprintf(node, sizeof(node), "/dev/ng%dn%d", id->ctrl, id->ns);
@@ -150,10 +137,10 @@ static int open_path(const struct uring_dev *d, struct ns_id *id)
 
 static int adopt_fd(const struct uring_dev *d, struct ns_id *id)
 {
-	int ret = uring_dev_check_fd(d);
+	int ret = path_fd_flags(d->fd);
 
 	if (ret >= 0)
-		ret = check_generic(d->fd, uring_dev_name(d).s, id);
+		ret = check_generic(d->fd, path_fd_name(d->path, d->fd).s, id);
 	return ret < 0 ? ret : d->fd;
 }
 
@@ -166,8 +153,8 @@ struct fd_admin {
 
 static int no_privilege(int err)
 {
-	return bk_err(err, "the kernel refuses NVMe commands: they need CAP_SYS_ADMIN (from Linux "
-			   "6.2 on, access to the device node is enough)");
+	return bk_err(err, "the kernel refuses NVMe commands: they require CAP_SYS_ADMIN (since "
+			   "Linux 6.2, access to the device node is enough)");
 }
 
 static int admin_read(const struct nvme_admin *a, const struct nvme_cmd *c, void *data,
@@ -204,7 +191,7 @@ static uint64_t queue_attr(const struct ns_id *id, const char *name, uint64_t ot
 	uint64_t val;
 
 	snprintf(path, sizeof(path), "/sys/class/block/nvme%dn%d/queue/%s", id->ctrl, id->ns, name);
-	return uring_sysfs_number(path, &val) ? val : otherwise;
+	return sysfs_read_number(path, &val) ? val : otherwise;
 }
 
 /*
@@ -220,47 +207,40 @@ static void kernel_limits(struct nvme_iou_dev *d, const struct ns_id *id)
 	nvme_limit_transfer(&d->ns, &d->u.b.lim, min_u64(kib << 10, pages * PAGE_SIZE_MIN));
 }
 
-/* Does io_uring poll for commands here? Linux 6.0 does for files only. Reads a block to see. */
-static bool ring_polls(const struct nvme_iou_dev *d, int fd, void *buf)
+/*
+ * Does io_uring poll for commands here? Linux 6.0 polls for files only and says so before the NVMe
+ * driver sees the command. One that does not exist gets that far without going to the device.
+ */
+static bool ring_polls(int fd)
 {
-	const struct uring_config config = { .entries = 1, .iopoll = true, .big = true };
-	const struct bk_req r = { .op = BK_READ, .len = 1U << d->ns.block_shift };
+	const struct uring_config config = {
+		.entries = 1,
+		.iopoll = true,
+		.big = true,
+		.completion_fd = -1,
+	};
 	struct io_uring_sqe *sqe;
-	struct nvme_cmd *cmd;
 	struct uring ring;
 	bool ok = false;
 
 	if (uring_init(&ring, &config) < 0)
 		return false;
 	sqe = uring_get_sqe(&ring, true);
-	cmd = nvme_iou_prep(sqe, fd, 0, NULL);
-	nvme_prep(&d->ns, &r, cmd);
-	nvme_iou_set_data(cmd, buf, r.len);
-	nvme_iou_set_metadata(d, cmd, 1);
+	nvme_iou_prep(sqe, fd, 0, NULL);
+	sqe->cmd_op = 0;
 	while (!uring_ready(&ring) && uring_enter(&ring, 1, NULL) == 0)
 		continue;
 	if (uring_ready(&ring)) {
-		/* A device that cannot read its first block may poll all the same. */
-		ok = uring_cqe(&ring, 0, true)->res >= 0;
+		ok = uring_cqe(&ring, 0, true)->res == -ENOTTY;
 		uring_seen(&ring, 1);
 	}
 	uring_exit(&ring);
 	return ok;
 }
 
-static bool polls(const struct nvme_iou_dev *d, int fd, const struct ns_id *id)
+static bool polls(int fd, const struct ns_id *id)
 {
-	void *buf;
-	bool ok;
-
-	if (queue_attr(id, "io_poll", 0) != 1)
-		return false;
-	buf = aligned_alloc(PAGE_SIZE_MIN, max_u64(PAGE_SIZE_MIN, 1U << d->ns.block_shift));
-	if (!buf)
-		return false;
-	ok = ring_polls(d, fd, buf);
-	free(buf);
-	return ok;
+	return queue_attr(id, "io_poll", 0) == 1 && ring_polls(fd);
 }
 
 /* ---- Connect ------------------------------------------------------------------------------ */
@@ -280,7 +260,6 @@ static void free_metadata(struct nvme_iou_dev *d)
 {
 	free(d->metadata_zeroes);
 	free(d->metadata_sink);
-	d->metadata_zeroes = d->metadata_sink = NULL;
 }
 
 static int find_limits(struct nvme_iou_dev *d, int fd, const struct ns_id *id)
@@ -291,55 +270,69 @@ static int find_limits(struct nvme_iou_dev *d, int fd, const struct ns_id *id)
 	int ret;
 
 	if (nsid <= 0)
-		return bk_err(nsid < 0 ? errno : ENODEV, "cannot ask %s for its number: %m",
-			      uring_dev_name(&d->u).s);
-	ret = nvme_identify(&admin.a, nsid, uring_dev_name(&d->u).s, d->u.b.read_only, &d->ns, l);
+		return bk_err(nsid < 0 ? errno : ENODEV, "cannot get the namespace ID of %s: %m",
+			      path_fd_name(d->u.path, d->u.fd).s);
+	ret = nvme_identify(&admin.a, nsid, path_fd_name(d->u.path, d->u.fd).s, &d->ns, l);
 	if (ret < 0)
 		return ret;
+	/* The kernel copies what the controller cannot reach. */
+	l->takes_odd_buffers = true;
+	l->takes_long_requests = true;
 	kernel_limits(d, id);
 	ret = alloc_metadata(d);
 	if (ret < 0)
 		return ret;
-	l->supports_poll_queues = polls(d, fd, id);
+	l->supports_poll_queues = polls(fd, id);
 	return 0;
 }
 
 int nvme_iou_connect(struct blkio *b)
 {
 	struct nvme_iou_dev *d = to_nvme_iou_dev(b);
-	const struct bk_limits before = b->lim;
 	struct ns_id id;
 	int fd, ret;
 
-	ret = uring_dev_check(&d->u);
+	ret = path_fd_check(d->u.path, d->u.fd);
 	if (ret < 0)
 		return ret;
 	fd = d->u.path ? open_path(&d->u, &id) : adopt_fd(&d->u, &id);
 	if (fd < 0)
 		return fd;
+	/* First: what changes from here on will be noticed. */
+	nvme_iou_watch_open(d, id.ctrl, id.ns);
 	ret = find_limits(d, fd, &id);
 	if (ret < 0) {
+		nvme_iou_watch_close(d);
 		free_metadata(d);
 		if (d->u.path)
 			close(fd);
-		d->ns = (struct nvme_ns){ 0 };
-		b->lim = before;
 		return ret;
 	}
+	if (!d->u.path)
+		path_fd_limit(b, fd);
 	d->u.fd = fd;
 	return 0;
 }
 
 void nvme_iou_close(struct blkio *b)
 {
-	free_metadata(to_nvme_iou_dev(b));
+	struct nvme_iou_dev *d = to_nvme_iou_dev(b);
+
+	nvme_iou_watch_stop(d);
+	nvme_iou_watch_close(d);
+	if (!b->stuck)
+		free_metadata(d);
 	uring_dev_close(b);
 }
 
 int nvme_iou_capacity(struct blkio *b, uint64_t *bytes)
 {
-	const struct nvme_iou_dev *d = to_nvme_iou_dev(b);
+	struct nvme_iou_dev *d = to_nvme_iou_dev(b);
 	struct fd_admin admin = fd_admin(d->u.fd);
 
-	return nvme_capacity(&admin.a, &d->ns, bytes);
+	int ret = nvme_capacity(&admin.a, &d->ns, bytes);
+
+	if (ret == -ENODEV)
+		bk_set_gone(b, NVME_IOU_CHANGED);
+	return ret;
 }

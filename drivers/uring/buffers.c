@@ -4,8 +4,10 @@
  * once instead of for each direct request.
  *
  * Each ring has its own table, which only its own thread may change. So mapping a region touches no
- * ring: each queue brings its table up to date when it first meets a changed region table. What the
- * kernel refuses to register (memlock limit, file-backed memory, over 1 GiB) is simply not in it.
+ * ring: a queue that meets a changed region table brings its own up to date when it is next
+ * entered, after it has submitted what there is: pinning takes long. Until then requests go
+ * without. What the kernel refuses to register (memlock limit, file-backed memory, over 1 GiB) is
+ * simply not in it.
  */
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -77,12 +79,14 @@ static void set_slots(struct uring_queue *q, const struct bk_region *regions, si
 }
 
 /* While the table is being changed, its mirror is one that matches no generation: 0. */
-static void mirror(struct uring_queue *q)
+void uring_buffers_update(struct uring_queue *q)
 {
 	struct uring_buffers *bufs = &q->buffers;
 	uint64_t generation = bk_region_generation(q->q.b);
 	struct bk_region *regions = calloc(bufs->n, sizeof(*regions));
 
+	bufs->behind = false;
+	uring_speed_up(&q->ring);
 	if (!regions)
 		return;
 	set_slots(q, regions, bk_region_snapshot(q->q.b, regions, bufs->n));
@@ -99,8 +103,10 @@ int uring_buffers_find_slow(struct uring_queue *q, const void *addr, size_t len)
 
 	if (!bufs->n)
 		return -1;
-	if (bufs->generation != bk_region_generation(q->q.b))
-		mirror(q);
+	if (bufs->generation != bk_region_generation(q->q.b)) {
+		bufs->behind = true;
+		uring_slow_down(&q->ring);
+	}
 	r = bk_region_find(&q->q, addr, len);
 	if (!r || r->slot >= bufs->n)
 		return -1;

@@ -2,8 +2,6 @@
 /* See dev.h. */
 #include "uring/dev.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define NUM_ENTRIES_DEFAULT 128
@@ -19,64 +17,6 @@ static struct uring_queue *to_queue(struct blkioq *q)
 	return container_of(q, struct uring_queue, q);
 }
 
-/* ---- Connect ------------------------------------------------------------------------------ */
-
-struct uring_dev_name uring_dev_name(const struct uring_dev *d)
-{
-	struct uring_dev_name name;
-
-	if (d->path)
-		snprintf(name.s, sizeof(name.s), "\"%s\"", d->path);
-	else
-		snprintf(name.s, sizeof(name.s), "property \"fd\" (%d)", d->fd);
-	return name;
-}
-
-int uring_dev_check(const struct uring_dev *d)
-{
-	if (!d->path && d->fd < 0)
-		return bk_err(EINVAL, "set property \"path\" or \"fd\" before blkio_connect()");
-	if (d->path && d->fd >= 0)
-		return bk_err(EINVAL,
-			      "properties \"path\" (\"%s\") and \"fd\" (%d) are both set; "
-			      "set one of them",
-			      d->path, d->fd);
-	return 0;
-}
-
-int uring_dev_check_fd(const struct uring_dev *d)
-{
-	int flags = fcntl(d->fd, F_GETFL);
-
-	if (flags < 0)
-		return bk_err(errno, "property \"fd\" is %d: %m", d->fd);
-	if (flags & O_PATH)
-		return bk_err(EBADF,
-			      "property \"fd\" (%d) was opened with O_PATH, which cannot do "
-			      "I/O",
-			      d->fd);
-	if ((flags & O_ACCMODE) == O_WRONLY || ((flags & O_ACCMODE) == O_RDONLY && !d->b.read_only))
-		return bk_err(EBADF, "property \"fd\" (%d) is not open for %s", d->fd,
-			      (flags & O_ACCMODE) == O_WRONLY ? "reading"
-							      : "writing; set property read-only");
-	return flags;
-}
-
-bool uring_sysfs_number(const char *path, uint64_t *val)
-{
-	FILE *f = fopen(path, "re");
-	unsigned long long v;
-	bool ok;
-
-	if (!f)
-		return false;
-	ok = fscanf(f, "%llu", &v) == 1;
-	fclose(f);
-	if (ok)
-		*val = v;
-	return ok;
-}
-
 /* ---- Device ------------------------------------------------------------------------------- */
 
 void uring_dev_init(struct blkio *b)
@@ -84,6 +24,7 @@ void uring_dev_init(struct blkio *b)
 	struct uring_dev *d = to_dev(b);
 
 	d->fd = -1;
+	d->own_fd = -1;
 	d->num_entries = NUM_ENTRIES_DEFAULT;
 	b->lim.max_queues = INT_MAX;
 	b->lim.max_mem_regions = UINT64_MAX;
@@ -102,17 +43,13 @@ int uring_dev_start(struct blkio *b)
 
 void uring_dev_close(struct blkio *b)
 {
-	/* Until connected, the fd is the caller's. */
-	if (b->state != BK_CREATED)
-		close(to_dev(b)->fd);
-}
+	struct uring_dev *d = to_dev(b);
 
-int uring_check_num_entries(struct blkio *b, const struct bk_prop *p, const union bk_val *val)
-{
-	(void)b;
-	if (val->i <= 0)
-		return bk_err(EINVAL, "property \"%s\" must be positive, got %d", p->name, val->i);
-	return 0;
+	/* Until connected, the path is only a name: a connect() that fails closes what it opened.
+	 */
+	path_fd_close(b, NULL, &d->fd);
+	if (d->own_fd >= 0)
+		close(d->own_fd);
 }
 
 int uring_get_may_pin(struct blkio *b, union bk_val *val)
@@ -123,11 +60,10 @@ int uring_get_may_pin(struct blkio *b, union bk_val *val)
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
-/* Saves looking up the descriptor for each request. */
-static void register_file(struct uring_queue *q, int fd)
+static void use_file(struct uring_queue *q, int fd)
 {
 	q->fd = fd;
-	if (uring_register(&q->ring, IORING_REGISTER_FILES, &fd, 1) == 0) {
+	if (uring_register_file(&q->ring, fd)) {
 		q->fd = 0;
 		q->sqe_flags = IOSQE_FIXED_FILE;
 	}
@@ -143,12 +79,13 @@ int uring_queue_init(struct blkio *b, struct blkioq *bq, bool big)
 		.single_issuer = d->single_issuer,
 		.sq_poll = d->sq_poll,
 		.big = big,
+		.completion_fd = bq->completion_fd,
 	};
 	int ret = uring_init(&q->ring, &config);
 
 	if (ret < 0)
 		return ret;
-	register_file(q, d->fd);
+	use_file(q, d->own_fd >= 0 ? d->own_fd : d->fd);
 	q->use_buffers = d->register_buffers;
 	if (q->use_buffers)
 		uring_buffers_init(q);
@@ -166,42 +103,45 @@ void uring_queue_exit(struct blkio *b, struct blkioq *bq)
 
 void uring_queue_notify(struct blkioq *bq, bool on)
 {
-	uring_notify(&to_queue(bq)->ring, bq->completion_fd, on);
+	uring_notify(&to_queue(bq)->ring, on);
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
 
-void uring_reap_slow(struct uring_queue *q, bool big, uring_complete *other)
+void uring_reap_slow(struct uring_queue *q, const struct uring_ops *ops)
 {
 	unsigned n = uring_ready(&q->ring);
 
 	for (unsigned i = 0; i < n; i++) {
-		const struct io_uring_cqe *cqe = uring_cqe(&q->ring, i, big);
+		const struct io_uring_cqe *cqe = uring_cqe(&q->ring, i, ops->big);
 
-		other(&q->q, (struct bk_req *)(uintptr_t)cqe->user_data, cqe->res);
+		if (ops->big)
+			q->result = cqe->big_cqe[0];
+		ops->complete(&q->q, (struct bk_req *)(uintptr_t)cqe->user_data, cqe->res);
 	}
 	uring_seen(&q->ring, n);
 }
 
-int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wait *w,
-		     uring_reaper *reap)
+int uring_enter_slow(struct uring_queue *q, unsigned wait_nr, const struct bk_wait *w)
 {
-	int ret = uring_enter(&q->ring, wait_nr, w);
+	if (unlikely(q->buffers.behind)) {
+		int ret = uring_enter(&q->ring, 0, NULL);
 
-	reap(q, uring_ready(&q->ring));
-	return ret;
+		if (ret < 0)
+			return ret;
+		uring_buffers_update(q);
+	}
+	return uring_enter(&q->ring, wait_nr, w);
 }
 
-cold_path int uring_enter_again(struct uring_queue *q, unsigned wait_nr, uring_reaper *reap)
+enum bk_drained uring_queue_drain(struct uring_queue *q, bool cancel, const struct uring_ops *ops)
 {
-	uring_guessed_wrong(&q->ring);
-	return uring_enter_slow(q, wait_nr, NULL, reap);
-}
+	enum bk_drained state;
+	uint64_t cookie;
 
-cold_path int uring_enter_error(struct uring_queue *q, int error, uring_reaper *reap)
-{
-	int ret = uring_enter_failed(&q->ring, error);
-
-	reap(q, uring_ready(&q->ring));
-	return ret;
+	while ((cookie = uring_withdraw(&q->ring, ops->big)))
+		bk_cancel(&q->q, (struct bk_req *)(uintptr_t)cookie);
+	state = uring_drain(&q->ring, cancel, q->q.leaving);
+	uring_reap_slow(q, ops);
+	return uring_inflight(&q->ring) ? state : BK_QUIET;
 }

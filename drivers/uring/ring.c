@@ -2,26 +2,50 @@
 /* See ring.h. System calls are made directly: liburing would only add a layer to the hot path. */
 #include "uring/ring.h"
 
+#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+
+#include "common/wait.h"
 
 /* Newer than the headers of Debian 12. */
 #ifndef IORING_SETUP_NO_SQARRAY
 #define IORING_SETUP_NO_SQARRAY (1U << 16) /* Linux 6.6 */
 #endif
-#ifndef IORING_UNREGISTER_RING_FDS
-#define IORING_UNREGISTER_RING_FDS 21
-#endif
 
-#define EXIT_TRIES	5
-#define ENOMEM_TRIES	20
-#define ENOMEM_PAUSE_US 5000
-#define NO_GUESS_MIN	64 /* calls */
-#define NO_GUESS_MAX	1024
+#define PATIENCE_NS  (3 * NSEC_PER_SEC)
+#define PAUSE_MIN_NS 1000000
+#define PAUSE_MAX_NS 50000000
+#define NO_GUESS_MIN 64 /* calls */
+#define NO_GUESS_MAX 1024
 
 /* What the ring cannot do without: Linux 5.11. */
 #define FEATURES_NEEDED (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
-__thread char uring_thread_mark __attribute__((tls_model("initial-exec")));
+__thread uint64_t uring_thread_id __attribute__((tls_model("initial-exec")));
+
+/* ---- Threads ------------------------------------------------------------------------------ */
+
+/* The child's thread is not the parent's, though it has its memory. */
+static void forget_thread(void)
+{
+	uring_thread_id = 0;
+}
+
+static void forget_thread_in_child(void)
+{
+	pthread_atfork(NULL, NULL, forget_thread);
+}
+
+static void name_thread(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static uint64_t last;
+
+	pthread_once(&once, forget_thread_in_child);
+	if (!uring_thread_id)
+		uring_thread_id = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
 
 /* ---- System calls ------------------------------------------------------------------------- */
 
@@ -73,36 +97,53 @@ static int setup(struct uring *u, struct io_uring_params *p)
 }
 
 /*
- * The kernel frees closed rings a moment later, and until then they may count against
- * RLIMIT_MEMLOCK: whoever adds and removes queues must not meet ENOMEM for that.
+ * A worker of the kernel frees closed rings later, when it is their turn and their last request has
+ * ended. Until then they count against RLIMIT_MEMLOCK (before Linux 5.12, and again in recent ones)
+ * and the memory of the cgroup, and so do those of the user's other processes; a thread for SQPOLL
+ * counts against RLIMIT_NPROC. Whoever adds and removes queues must not meet ENOMEM or EAGAIN for
+ * that.
  */
+static bool may_come_back(int error)
+{
+	return error == -ENOMEM || error == -EAGAIN;
+}
+
 static int setup_patiently(struct uring *u, struct io_uring_params *p)
 {
+	struct bk_pauses pauses = { { now_ns() + PATIENCE_NS, -1 }, PAUSE_MIN_NS, PAUSE_MAX_NS };
 	int fd = setup(u, p);
 
-	for (int tries = 0; fd == -ENOMEM && tries < ENOMEM_TRIES; tries++) {
-		usleep(ENOMEM_PAUSE_US);
+	while (may_come_back(fd) && !bk_pause(&pauses))
 		fd = setup(u, p);
-	}
 	return fd;
+}
+
+bool uring_is_permitted(void)
+{
+	/* Asks for nothing: a kernel that permits rings misses the parameters (EFAULT). */
+	return syscall(__NR_io_uring_setup, 0, NULL) >= 0 || (errno != ENOSYS && errno != EPERM);
 }
 
 static int setup_error(int err, const struct uring_config *c)
 {
+	if (c->optional && uring_is_refused(-err))
+		return -err;
 	if (err == EINVAL && c->big)
-		return bk_err(ENOSYS, "this kernel's io_uring has no large entries, which "
-				      "passthrough commands need: Linux 5.19");
+		return bk_err(ENOSYS, "passthrough commands need io_uring's large entries, which "
+				      "this kernel lacks: Linux 5.19 has them");
 	switch (err) {
 	case ENOSYS:
-		return bk_err(err, "this kernel has no io_uring, or a sandbox hides it");
+		return bk_err(err, "this kernel does not support io_uring, or a sandbox hides it");
 	case EPERM:
-		return bk_err(err, "io_uring is not permitted here: see sysctl "
-				   "kernel.io_uring_disabled and the sandbox's seccomp filter");
+		return bk_err(err, "io_uring is not permitted: see sysctl kernel.io_uring_disabled "
+				   "and the sandbox's seccomp filter");
 	case ENOMEM:
 		return bk_err(err,
-			      "no memory for a ring of %u entries; RLIMIT_MEMLOCK may be too "
-			      "low",
+			      "cannot allocate a ring of %u entries; RLIMIT_MEMLOCK may be too low",
 			      c->entries);
+	case EAGAIN:
+		return bk_err(err, "cannot create the thread of property \"sq-poll\": RLIMIT_NPROC "
+				   "or the cgroup's pids.max may be too low");
 	default:
 		return bk_err(err, "cannot create an io_uring of %u entries: %s", c->entries,
 			      strerror(err));
@@ -160,15 +201,20 @@ int uring_init(struct uring *u, const struct uring_config *config)
 	struct io_uring_params p;
 	int ret;
 
-	*u = (struct uring){ .config = *config };
+	*u = (struct uring){ .config = *config, .freed_fd = -1 };
 	u->fd = setup_patiently(u, &p);
 	if (u->fd < 0)
 		return setup_error(-u->fd, config);
 	if ((p.features & FEATURES_NEEDED) != FEATURES_NEEDED) {
 		close(u->fd);
-		return bk_err(ENOSYS, "this kernel's io_uring is too old: Linux 5.11 is needed");
+		return config->optional
+			   ? -ENOSYS
+			   : bk_err(ENOSYS, "this kernel's io_uring is too old: Linux 5.11 or "
+					    "later is required");
 	}
 
+	bk_debug("io_uring of %u entries: flags %#x, features %#x", p.sq_entries, p.flags,
+		 p.features);
 	u->setup_flags = p.flags;
 	u->features = p.features;
 	u->disabled = p.flags & IORING_SETUP_R_DISABLED;
@@ -195,12 +241,14 @@ static int take_ownership(struct uring *u)
 	if (ret < 0)
 		return bk_err(-ret, "cannot enable the io_uring: %s", strerror(-ret));
 	u->disabled = false;
+	u->owner_tid = syscall(__NR_gettid);
 	u->fast = URING_FAST_ANY_THREAD;
 	/* Saves the descriptor look-up of each enter. A thread has few such slots: no error. */
 	if (uring_register(u, IORING_REGISTER_RING_FDS, &reg, 1) == 1) {
 		u->enter_fd = reg.offset;
 		u->enter_flags |= IORING_ENTER_REGISTERED_RING;
-		u->owner = &uring_thread_mark;
+		name_thread();
+		u->owner = uring_thread_id;
 		u->fast = URING_FAST_OWNER;
 	}
 	if (u->config.iopoll)
@@ -208,45 +256,20 @@ static int take_ownership(struct uring *u)
 	return 0;
 }
 
-void uring_exit(struct uring *u)
+bool uring_splits_polled(const struct uring *u)
 {
-	const struct timespec second = { .tv_sec = 1 };
-	const struct bk_wait w = { .timeout = &second };
-
-	/* What the kernel has not been told of never happened. */
-	u->room += u->sq_tail - u->sq_submitted;
-	u->sq_tail = u->sq_submitted;
-	for (int tries = 0; uring_inflight(u) && tries < EXIT_TRIES; tries++) {
-		uring_enter(u, uring_inflight(u), &w);
-		uring_seen(u, uring_ready(u));
-	}
-	/*
-	 * A closed ring goes away later; the device file shall be closed when we are done. But
-	 * these wait for all requests, so not if the device does not answer.
-	 */
-	if (!uring_inflight(u)) {
-		uring_register(u, IORING_UNREGISTER_FILES, NULL, 0);
-		uring_register(u, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	}
-	/* Only the owner can; otherwise the slot is its own until the thread ends. */
-	if (u->owner == &uring_thread_mark) {
-		struct io_uring_rsrc_update reg = { .offset = u->enter_fd };
-
-		uring_register(u, IORING_UNREGISTER_RING_FDS, &reg, 1);
-	}
-	munmap(u->sqes, u->sqes_map_len);
-	munmap(u->ring_map, u->ring_map_len);
-	close(u->fd);
+	return u->setup_flags & IORING_SETUP_NO_SQARRAY;
 }
 
 /* ---- Completion fd ------------------------------------------------------------------------ */
 
-void uring_notify(struct uring *u, int eventfd, bool on)
+void uring_notify(struct uring *u, bool on)
 {
 	/* EBUSY: it is registered already, and only silenced. */
 	if (on)
-		uring_register(u, IORING_REGISTER_EVENTFD, &eventfd, 1);
+		uring_register(u, IORING_REGISTER_EVENTFD, &u->config.completion_fd, 1);
 	__atomic_store_n(u->cq_kflags, on ? 0 : IORING_CQ_EVENTFD_DISABLED, __ATOMIC_RELAXED);
+	u->notifies = on;
 }
 
 /* ---- Entering ----------------------------------------------------------------------------- */
@@ -282,9 +305,9 @@ cold_path int uring_enter_failed(struct uring *u, int error)
 		/* Short of memory. Completions free some; without any, the caller has to know. */
 		if (uring_inflight(u) > u->sq_tail - u->sq_submitted)
 			return 0;
-		return bk_err(error, "the kernel has no memory for more requests");
+		return bk_err(error, "the kernel is out of memory for more requests");
 	case EEXIST:
-		return bk_err(error, "a queue with property single-issuer was used by two threads");
+		return bk_err(error, "two threads used a queue with property single-issuer");
 	default:
 		return bk_err(error, "io_uring_enter failed: %s", strerror(error));
 	}
@@ -320,13 +343,54 @@ static int enter(struct uring *u, unsigned to_submit, unsigned wait_nr, unsigned
 	return 0;
 }
 
+/* Sleep in ppoll() until fd is readable, which is when there is something to enter for. */
+static int enter_and_poll(struct uring *u, unsigned to_submit, unsigned flags,
+			  const struct bk_wait *w, int fd)
+{
+	int ret = enter(u, to_submit, 0, flags | u->enter_flags, NULL);
+
+	if (ret < 0 || uring_ready(u))
+		return ret;
+	ret = wait_readable(fd, w);
+	/* Completions may be waiting for this thread to enter. */
+	return ret < 0 ? ret : enter(u, 0, 0, u->enter_flags, NULL);
+}
+
+/*
+ * The wait that a signal ends is one in ppoll(), which either reports the signal or has not let it
+ * in. io_uring_enter() does not report it as soon as the ring holds one completion.
+ *
+ * Completions that wait for the ring's owner (IORING_SETUP_DEFER_TASKRUN) do not wake who polls the
+ * ring, only the eventfd. It is emptied first: whatever it stood for is looked for after that.
+ */
+static int enter_interruptibly(struct uring *u, unsigned to_submit, unsigned flags,
+			       const struct bk_wait *w)
+{
+	int eventfd = u->config.completion_fd, ret;
+	bool notified = u->notifies;
+	eventfd_t events;
+
+	if (!(u->setup_flags & IORING_SETUP_DEFER_TASKRUN))
+		return enter_and_poll(u, to_submit, flags, w, u->fd);
+	if (!notified)
+		uring_notify(u, true);
+	eventfd_read(eventfd, &events);
+	ret = enter_and_poll(u, to_submit, flags, w, eventfd);
+	/* A completion fd that is not enabled must not become readable. */
+	if (!notified) {
+		uring_notify(u, false);
+		eventfd_read(eventfd, &events);
+	}
+	return ret;
+}
+
 static int enter_ring(struct uring *u, unsigned to_submit, unsigned wait_nr,
 		      const struct bk_wait *w)
 {
 	unsigned flags = 0;
 	int ret;
 
-	if (u->owner && u->owner != &uring_thread_mark)
+	if (u->owner && u->owner != uring_thread_id)
 		return uring_enter_failed(u, EEXIST);
 	if (u->disabled) {
 		ret = take_ownership(u);
@@ -343,16 +407,8 @@ static int enter_ring(struct uring *u, unsigned to_submit, unsigned wait_nr,
 	/* The kernel polls the device without looking at the clock: the caller has to. */
 	if (u->config.iopoll && w && w->timeout)
 		wait_nr = 0;
-	/*
-	 * A call that submitted something reports that and not the signal that ended the wait:
-	 * whoever must hear of signals waits in a call of its own.
-	 */
-	if (w && w->interruptible && to_submit && wait_nr) {
-		ret = enter(u, to_submit, 0, flags | u->enter_flags, w);
-		to_submit = 0;
-		if (ret < 0 || u->sq_tail != u->sq_submitted)
-			return ret;
-	}
+	if (w && w->interruptible && wait_nr)
+		return enter_interruptibly(u, to_submit, flags, w);
 	return enter(u, to_submit, wait_nr, flags | u->enter_flags, w);
 }
 
@@ -365,6 +421,7 @@ cold_path void uring_guessed_wrong(struct uring *u)
 						   : min_u64(4 * u->no_guess_last, NO_GUESS_MAX);
 	u->no_guess_last = u->no_guess;
 	u->wrong_at = u->sq_submitted;
+	bk_trace(wrong_guess, u, u->no_guess);
 }
 
 int uring_enter(struct uring *u, unsigned wait_nr, const struct bk_wait *w)

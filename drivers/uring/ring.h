@@ -26,6 +26,8 @@ struct uring_config {
 	bool single_issuer; /* bind to one thread; completions run when it enters */
 	bool sq_poll;	    /* a kernel thread watches the submission ring */
 	bool big;	    /* 128-byte SQEs and 32-byte CQEs, for passthrough commands */
+	bool optional;	    /* there is another way: no message where uring_is_refused() */
+	int completion_fd;  /* the eventfd of uring_notify(); -1: never notifies */
 };
 
 /* Who may enter with nothing to look at but the rings: enabled, no polling of either kind. */
@@ -48,31 +50,70 @@ struct uring {
 	/* entering */
 	int enter_fd;	      /* fd, or its index among the thread's registered rings */
 	unsigned enter_flags; /* always passed */
-	const char *owner;    /* thread that registered the ring fd; NULL: not registered */
-	enum uring_fast fast;
-	bool disabled; /* single_issuer, not yet entered */
+	uint64_t owner;	      /* thread that registered the ring fd; 0: not registered */
+	enum uring_fast fast, fast_later; /* now; after uring_speed_up() */
+	bool disabled;			  /* single_issuer, not yet entered */
+	bool notifies;			  /* uring_notify() */
+	/* the end: uring/end.c */
+	pid_t owner_tid;       /* of a single-issuer ring; 0: none yet */
+	int64_t foreign_since; /* now_ns() when another thread than the owner began to drain it */
+	int freed_fd;	       /* end of file: the kernel has freed the ring; -1: there is none */
 	/* guessing: uring_guess() */
 	unsigned no_guess;	/* so many calls to come do not */
 	unsigned no_guess_last; /* what it was after the last wrong guess */
 	unsigned wrong_at;	/* sq_submitted then */
 	struct uring_config config;
 	unsigned setup_flags, features; /* IORING_SETUP_*, IORING_FEAT_* */
-	int fd;
+	int fd;				/* -1: uring_drain() closed it */
 	void *ring_map;
 	size_t ring_map_len, sqes_map_len;
 };
 
+/* Does the kernel, or a sandbox, let this process create rings? */
+bool uring_is_permitted(void);
+
 /* On failure *u is to be forgotten, not exited. */
 int uring_init(struct uring *u, const struct uring_config *config);
 
-/* Waits, for some seconds at most, for what is in flight. */
+/* What it returned: are rings not permitted here, or not known? */
+static inline bool uring_is_refused(int ret)
+{
+	return ret == -EPERM || ret == -ENOSYS;
+}
+
+/*
+ * Let requests name fd by index 0 (IOSQE_FIXED_FILE), which saves looking it up for each. Once,
+ * right after uring_init(). Returns whether they can.
+ */
+bool uring_register_file(struct uring *u, int fd);
+
+/* Close it. What is still in flight the kernel ends later. */
 void uring_exit(struct uring *u);
+
+/*
+ * Take back the last entry that was prepared and that the kernel was not told of: its user_data, or
+ * 0 when there is none.
+ */
+uint64_t uring_withdraw(struct uring *u, bool big);
+
+/*
+ * Let the kernel finish what it can without waiting: completions may be in the ring afterwards.
+ * From any thread. What is not in the ring then is busy; or, of another thread's single-issuer
+ * ring, known to be quiet, or held. for_good: no more completions are wanted than are there.
+ */
+enum bk_drained uring_drain(struct uring *u, bool cancel, bool for_good);
 
 /* io_uring_register(2): >= 0 or a negative errno value, no message. */
 int uring_register(struct uring *u, unsigned opcode, const void *arg, unsigned nr_args);
 
 /* Make the completion fd fire, or stop. The fd is registered with the ring on first use. */
-void uring_notify(struct uring *u, int eventfd, bool on);
+void uring_notify(struct uring *u, bool on);
+
+/*
+ * Does the block layer split polled requests? By what came in the same release: Linux 6.6, whose
+ * polled requests may wait.
+ */
+bool uring_splits_polled(const struct uring *u);
 
 static inline unsigned uring_inflight(const struct uring *u)
 {
@@ -92,6 +133,12 @@ static inline struct io_uring_sqe *uring_get_sqe(struct uring *u, bool big)
 	return u->sqes + ((u->sq_tail++ & u->sq_mask) << big);
 }
 
+/* The i-th SQE after those that were prepared, for who counts u->room and u->sq_tail himself. */
+static inline struct io_uring_sqe *uring_sqe_ahead(const struct uring *u, int i)
+{
+	return u->sqes + ((u->sq_tail + i) & u->sq_mask);
+}
+
 /* How many completions can be looked at. */
 static inline unsigned uring_ready(const struct uring *u)
 {
@@ -105,13 +152,19 @@ static inline const struct io_uring_cqe *uring_cqe(const struct uring *u, unsign
 	return &u->cqes[((u->cq_head + i) & u->cq_mask) << big];
 }
 
+/* Give the first n back, without counting u->room. */
+static inline void uring_advance(struct uring *u, unsigned n)
+{
+	u->cq_head += n;
+	/* Release: we are done reading the entries before the kernel may write them. */
+	__atomic_store_n(u->cq_khead, u->cq_head, __ATOMIC_RELEASE);
+}
+
 /* Give the first n back. */
 static inline void uring_seen(struct uring *u, unsigned n)
 {
-	u->cq_head += n;
 	u->room += n;
-	/* Release: we are done reading the entries before the kernel may write them. */
-	__atomic_store_n(u->cq_khead, u->cq_head, __ATOMIC_RELEASE);
+	uring_advance(u, n);
 }
 
 /* ---- Entering ----------------------------------------------------------------------------- */
@@ -119,10 +172,11 @@ static inline void uring_seen(struct uring *u, unsigned n)
 #define URING_SIGSET_SIZE (_NSIG / 8)
 
 /*
- * Its address tells threads apart. A registered ring fd is an index into a table of the thread, so
- * in another thread it is another ring or none.
+ * Tells threads apart, also from those that have ended and from those of a parent process; 0: this
+ * thread owns no ring. A registered ring fd is an index into a table of the thread, so in another
+ * thread it is another ring or none.
  */
-extern __thread char uring_thread_mark __attribute__((tls_model("initial-exec")));
+extern __thread uint64_t uring_thread_id __attribute__((tls_model("initial-exec")));
 
 static inline int uring_sys_enter(int fd, unsigned to_submit, unsigned min_complete, unsigned flags,
 				  const void *arg, size_t arg_size)
@@ -154,13 +208,33 @@ static inline void uring_publish(struct uring *u)
 	__atomic_store_n(u->sq_ktail, u->sq_tail, __ATOMIC_RELEASE);
 }
 
-/* Is there anything else to think of than the entries to submit? */
-static inline bool uring_is_fast(const struct uring *u, const struct bk_wait *w)
+/* Is there anything else to think of than entries to submit, of which there will be some? */
+static inline bool uring_is_ready(const struct uring *u, const struct bk_wait *w)
 {
-	if (unlikely(w || u->sq_tail == u->sq_submitted))
+	if (unlikely(w))
 		return false;
 	return likely(u->fast == URING_FAST_ANY_THREAD) ||
-	       (u->fast == URING_FAST_OWNER && u->owner == &uring_thread_mark);
+	       (u->fast == URING_FAST_OWNER && u->owner == uring_thread_id);
+}
+
+/* The same for the entries that were prepared. */
+static inline bool uring_is_fast(const struct uring *u, const struct bk_wait *w)
+{
+	return likely(u->sq_tail != u->sq_submitted) && uring_is_ready(u, w);
+}
+
+/* There is something else to do than to submit, at the next enter. */
+static inline void uring_slow_down(struct uring *u)
+{
+	if (u->fast)
+		u->fast_later = u->fast;
+	u->fast = URING_FAST_NEVER;
+}
+
+static inline void uring_speed_up(struct uring *u)
+{
+	if (!u->fast)
+		u->fast = u->fast_later;
 }
 
 /*

@@ -4,7 +4,6 @@
  * reports. What comes out of them are limits and commands that make sense, or an error.
  */
 #include <errno.h>
-#include <limits.h>
 
 #include "fuzz.h"
 #include "input.h"
@@ -72,16 +71,24 @@ static void check_limits(const struct nvme_ns *ns, const struct bk_limits *l)
 	uint64_t block = 1ULL << ns->block_shift;
 
 	MUST(ns->block_shift >= 9 && ns->block_shift <= 20);
-	MUST(ns->nr_blocks && l->end == ns->nr_blocks << ns->block_shift && l->end <= INT64_MAX);
+	MUST(ns->nr_blocks && ns->nr_blocks <= l->end >> ns->block_shift);
+	MUST(l->end <= INT64_MAX && l->end % block == 0);
 	MUST((uint64_t)l->request_alignment == block);
 	MUST(is_power_of_2(l->optimal_io_alignment) && l->optimal_io_size >= 0);
 	MUST(l->discard_alignment > 0 && l->max_segments > 0);
 	MUST(l->max_transfer > 0 && l->max_transfer % block == 0);
+	MUST(l->atomic.min == block && l->atomic.max >= block);
+	MUST(l->atomic.max <= (uint64_t)l->max_transfer && l->atomic.max % block == 0);
+	MUST(!l->atomic.boundary || l->atomic.max <= l->atomic.boundary);
+	MUST(ns->pi <= 3 && (!ns->pi || !ns->metadata_size));
 	/* 0 would be no limit */
 	MUST(l->max_write_zeroes_len >= block && l->max_discard_len >= block);
 	if (ns->zones.zoned) {
 		MUST(ns->zones.size && ns->zones.nr && ns->zones.size <= l->end);
 		MUST(ns->zones.max_open >= 0 && ns->zones.max_active >= 0);
+		MUST(!ns->zones.append == !(l->ops & BK_OP_BIT(BK_ZONE_APPEND)));
+		MUST(!ns->zones.append == !l->max_append);
+		MUST(l->max_append <= (uint64_t)l->max_transfer);
 	}
 }
 
@@ -98,10 +105,31 @@ static void check_command(const struct nvme_ns *ns, const struct bk_limits *l, e
 	MUST(c.nsid == ns->nsid);
 	if (op == BK_DISCARD) {
 		MUST(le32toh(nvme_discard_range(ns, &r).nlb) == r.len >> ns->block_shift);
+		MUST(!nvme_request_error(ns, &r) == (l->end <= ns->nr_blocks << ns->block_shift));
 		return;
 	}
 	MUST((c.cdw12 & 0xffff) + 1ULL == r.len >> ns->block_shift);
 	MUST((c.cdw10 | (uint64_t)c.cdw11 << 32) == r.start >> ns->block_shift);
+}
+
+/* Wherever the controller says that an append went, it is within the zone. */
+static void check_append(const struct nvme_ns *ns, const struct bk_limits *l, struct fuzz_input *in)
+{
+	uint64_t block = 1ULL << ns->block_shift, at = UINT64_MAX;
+	struct bk_req r = { .op = BK_ZONE_APPEND,
+			    .start = fuzz_u8(in) % ns->zones.nr * ns->zones.size,
+			    .len = min_u64(l->max_append, block * (1 + fuzz_u8(in))),
+			    .written_at = &at };
+	const char *msg = NULL;
+	uint64_t came = (r.start >> ns->block_shift) + (int32_t)fuzz_u32(in);
+
+	r.len = max_u64(r.len & ~(block - 1), block);
+	check_command(ns, l, BK_ZONE_APPEND, r.len, 0);
+	if (nvme_append_came(ns, &r, came, &msg) < 0) {
+		MUST(msg && msg[0] && at == UINT64_MAX);
+		return;
+	}
+	MUST(at >= r.start && at + r.len <= r.start + ns->zones.size);
 }
 
 static void check_report(const struct nvme_ns *ns, struct fuzz_input *in)
@@ -145,7 +173,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	uint64_t bytes;
 
 	MUST(nvme_status(fuzz_u16(&in) | 1, &msg) > 0 && msg && msg[0]);
-	if (nvme_identify(&c.admin, 1, "fuzz", how & 1, &ns, &l) < 0)
+	if (nvme_identify(&c.admin, 1, "fuzz", &ns, &l) < 0)
 		return;
 	check_limits(&ns, &l);
 	if (how & 2) {
@@ -158,6 +186,8 @@ void fuzz_one(const uint8_t *data, size_t len)
 	check_command(&ns, &l, BK_DISCARD, l.max_discard_len, 0);
 	if (ns.zones.zoned)
 		check_report(&ns, &in);
+	if (ns.zones.append)
+		check_append(&ns, &l, &in);
 	if (!nvme_capacity(&c.admin, &ns, &bytes))
 		MUST(bytes <= INT64_MAX);
 }

@@ -20,6 +20,17 @@ static const struct nvme_ns zns = {
 	.zones = { .zoned = NVME_ZONED_HOST_MANAGED, .size = 4 << 20, .nr = 64 },
 };
 
+/* With protection information, of each type. */
+static const struct nvme_ns pi1 = { .nsid = 1, .block_shift = 9, .nr_blocks = 1ull << 40, .pi = 1 };
+static const struct nvme_ns pi3 = { .nsid = 1, .block_shift = 9, .nr_blocks = 1ull << 40, .pi = 3 };
+static const struct nvme_ns pi2_zns = {
+	.nsid = 3,
+	.block_shift = 12,
+	.nr_blocks = 64 * 1024,
+	.zones = { .zoned = NVME_ZONED_HOST_MANAGED, .size = 4 << 20, .nr = 64 },
+	.pi = 2,
+};
+
 /* As on the wire, dword by dword; those not given are 0: no data pointer, no command id. */
 static const struct command {
 	const char *what;
@@ -68,6 +79,54 @@ static const struct command {
 	  &ns4k,
 	  { .op = BK_DISCARD, .start = 4096, .len = GIB },
 	  { 0x09, 0x12345678, [11] = 4 } },
+	{ "zone append",
+	  &zns,
+	  { .op = BK_ZONE_APPEND, .start = 4 << 20, .len = 3 << 12 },
+	  { 0x7d, 3, [10] = 1024, [12] = 2 } },
+	{ "zone append with FUA",
+	  &zns,
+	  { .op = BK_ZONE_APPEND, .len = 4096, .flags = BLKIO_REQ_FUA },
+	  { 0x7d, 3, [12] = 0x40000000 } },
+	{ "atomic write",
+	  &ns512,
+	  { .op = BK_WRITE, .start = 512, .len = 4096, .flags = BLKIO_REQ_ATOMIC },
+	  { 0x01, 1, [10] = 1, [12] = 7 } },
+	{ "atomic write with FUA",
+	  &ns512,
+	  { .op = BK_WRITE, .len = 512, .flags = BLKIO_REQ_ATOMIC | BLKIO_REQ_FUA },
+	  { 0x01, 1, [12] = 0x40000000 } },
+	{ "read with protection information",
+	  &pi1,
+	  { .op = BK_READ, .start = 512 * 0x1fedcba98, .len = 1024 },
+	  { 0x02, 1, [10] = 0xfedcba98, [11] = 1, [12] = 0x34000001, [14] = 0xfedcba98 } },
+	{ "write with protection information",
+	  &pi1,
+	  { .op = BK_WRITE, .start = 512 * 7, .len = 512 },
+	  { 0x01, 1, [10] = 7, [12] = 0x34000000, [14] = 7 } },
+	{ "FUA write with protection information",
+	  &pi1,
+	  { .op = BK_WRITE, .start = 512 * 7, .len = 512, .flags = BLKIO_REQ_FUA },
+	  { 0x01, 1, [10] = 7, [12] = 0x74000000, [14] = 7 } },
+	{ "write with protection information of type 3",
+	  &pi3,
+	  { .op = BK_WRITE, .start = 512 * 7, .len = 512 },
+	  { 0x01, 1, [10] = 7, [12] = 0x30000000 } },
+	{ "write zeroes with protection information",
+	  &pi1,
+	  { .op = BK_WRITE_ZEROES, .start = 512 * 7, .len = 512 },
+	  { 0x08, 1, [10] = 7, [12] = 0x20000000, [14] = 7 } },
+	{ "discard with protection information",
+	  &pi1,
+	  { .op = BK_DISCARD, .start = 4096, .len = 512 },
+	  { 0x09, 1, [11] = 4 } },
+	{ "zone append with protection information",
+	  &pi2_zns,
+	  { .op = BK_ZONE_APPEND, .start = 4 << 20, .len = 4096 },
+	  { 0x7d, 3, [10] = 1024, [12] = 0x36000000, [14] = 1024 } },
+	{ "reset of a zone with protection information",
+	  &pi2_zns,
+	  { .op = BK_ZONE_RESET, .start = 4 << 20 },
+	  { 0x79, 3, [10] = 1024, [13] = 4 } },
 	{ "flush", &ns512, { .op = BK_FLUSH }, { 0x00, 1 } },
 	{ "close zone",
 	  &zns,
@@ -131,7 +190,7 @@ static void template(struct device *d)
 		const struct bk_req *r = &commands[i].r;
 		struct nvme_cmd c;
 
-		if (r->op > BK_WRITE || r->flags)
+		if (r->op > BK_WRITE || r->flags || commands[i].ns->pi)
 			continue;
 		nvme_prep(commands[i].ns, &(struct bk_req){ .op = r->op }, &c);
 		nvme_set_blocks(commands[i].ns, r->start, r->len, &c);
@@ -142,11 +201,15 @@ static void template(struct device *d)
 static void discard_range(struct device *d)
 {
 	const struct bk_req r = { .op = BK_DISCARD, .start = 3 * 4096, .len = GIB };
-	struct nvme_dsm_range range = nvme_discard_range(&ns4k, &r);
+	struct nvme_ns small = { .block_shift = 12, .nr_blocks = 3 + GIB / 4096 };
 	const uint8_t want[16] = { 0, 0, 0, 0, 0, 0, 4, 0, 3 };
+	struct nvme_dsm_range range = nvme_discard_range(&ns4k, &r);
 
 	(void)d;
 	CHECK_MEM(&range, want, sizeof(want));
+	CHECK(!nvme_request_error(&small, &r));
+	nvme_resize(&small, small.nr_blocks - 1);
+	CHECK_STR(nvme_request_error(&small, &r), "the range ends past the capacity");
 }
 
 static void report_command(struct device *d)
@@ -159,6 +222,32 @@ static void report_command(struct device *d)
 	nvme_prep_report(&zns, 5 << 20, nvme_report_len(1), &c);
 	check_command("report", &c,
 		      (const uint32_t[16]){ 0x7a, 3, [10] = 1280, [12] = 31, [13] = 0x10000 });
+}
+
+/* Where an append went is within its zone, as a whole. */
+static void appended(struct device *d)
+{
+	static const struct {
+		uint64_t block;
+		bool ok;
+	} cases[] = {
+		{ 1024, true },	 { 1025, true },  { 2045, true },	 { 2046, false },
+		{ 1023, false }, { 2048, false }, { UINT64_MAX, false }, { 0, false },
+	};
+
+	(void)d;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t at = 7;
+		struct bk_req r = {
+			.op = BK_ZONE_APPEND, .start = 4 << 20, .len = 3 << 12, .written_at = &at
+		};
+		const char *msg = NULL;
+		int ret = nvme_append_came(&zns, &r, cases[i].block, &msg);
+
+		CHECK_EQ(ret, cases[i].ok ? 0 : -EIO);
+		CHECK(!msg == cases[i].ok);
+		CHECK_EQ(at, cases[i].ok ? cases[i].block << 12 : 7);
+	}
 }
 
 /* ---- Zone reports ------------------------------------------------------------------------- */
@@ -266,7 +355,7 @@ static void status(struct device *d)
 		int errnum;
 		const char *msg;
 	} wanted[] = {
-		{ 0x001, ENOTSUP, "no such command" },
+		{ 0x001, ENOTSUP, "does not support the command" },
 		{ 0x002, EINVAL, "invalid field" },
 		{ 0x020, EROFS, "write-protected" },
 		{ 0x080, EINVAL, "LBA out of range" },
@@ -299,12 +388,9 @@ static void status(struct device *d)
 }
 
 static const struct test tests[] = {
-	{ "every command", every_command },
-	{ "template of reads and writes", template },
-	{ "range of a discard", discard_range },
-	{ "command of a zone report", report_command },
-	{ "zone report", parse_report },
-	{ "impossible zones", impossible_zones },
-	{ "status", status },
+	{ "every command", every_command },	  { "template of reads and writes", template },
+	{ "range of a discard", discard_range },  { "command of a zone report", report_command },
+	{ "where an append went", appended },	  { "zone report", parse_report },
+	{ "impossible zones", impossible_zones }, { "status", status },
 };
 TEST_MAIN(tests)
