@@ -7,10 +7,9 @@ the sources, and tried by a program that links the result.
 
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
-from tap import ROOT, Tap, problem_of, run
+from tap import ROOT, Tap, folder_for_programs, problem_of, run
 
 NAME = "newcomer"
 PROGRAM = f"""
@@ -35,7 +34,7 @@ def add_driver(tree: Path) -> None:
 
 def main() -> None:
     tap = Tap()
-    with tempfile.TemporaryDirectory() as name:
+    with folder_for_programs() as name:
         tree = Path(name, "tree")
         tree.mkdir()
         for part in ("meson.build", "meson_options.txt"):
@@ -54,8 +53,8 @@ def main() -> None:
         done = run(["cc", program, "-o", tree / "program", f"-I{tree}/core/include",
                     build / "libblkio.a", "-lpthread"])
         tap.case("links", problem_of(done))
-        done = run([tree / "program"])
-        tap.case("the driver is there by its name", problem_of(done))
+        if done.returncode == 0:
+            tap.case("the driver is there by its name", problem_of(run([tree / "program"])))
     tap.finish()
 
 

@@ -12,10 +12,9 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from tap import Tap, problem_of, run
+from tap import Tap, folder_for_programs, problem_of, run
 
 PROGRAM = Path(__file__).with_name("install_program.c")
 
@@ -91,7 +90,7 @@ def main() -> None:
     if not shutil.which("pkg-config"):
         tap.skip("installation", "no pkg-config: run scripts/setup")
         tap.finish()
-    with tempfile.TemporaryDirectory() as name:
+    with folder_for_programs() as name:
         folder = Path(name)
         done = run(["meson", "install", "-C", build, "--no-rebuild", "--destdir", folder / "root"])
         tap.case("installs", problem_of(done))

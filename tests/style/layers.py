@@ -16,10 +16,14 @@ from pathlib import Path
 from tap import ROOT, Tap, problem_of, run, source_files
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.M)
-FAMILIES = {"virtio", "nvme", "uring", "vfio", "net"}
+FAMILIES = {"virtio", "nvme", "nvme_tcp", "uring", "vfio", "net", "file", "nbd", "iscsi"}
+COMMON = "common"  # what every driver needs: includes the contract only
 # Transports of a family that reach their device by way of another one.
-COMBINATIONS = {("virtio", "vfio"), ("nvme", "vfio"), ("nvme", "net"), ("nvme", "uring")}
-CONTRACT = {"driver.h", "util.h", "blkio.h"}
+COMBINATIONS = {("virtio", "vfio"), ("nvme", "vfio"), ("nvme", "uring"),
+                ("nvme_tcp", "nvme"), ("nvme_tcp", "net"),
+                ("file", "uring"), ("net", "uring"), ("nbd", "net"),
+                ("iscsi", "net"), ("iscsi", "uring")}
+CONTRACT = {"driver.h", "property.h", "request.h", "trace.h", "util.h", "blkio.h"}
 
 
 def own_headers() -> dict[str, str]:
@@ -56,7 +60,7 @@ def check_driver(path: Path, header: str) -> bool:
         return False
     if mine is None and theirs is None:  # io_uring_file.c and io_uring_dev.h are one driver
         return path.stem.split("_")[:1] == Path(header).stem.split("_")[:1]
-    return mine is None or mine == theirs or (mine, theirs) in COMBINATIONS
+    return mine is None or theirs in (mine, COMMON) or (mine, theirs) in COMBINATIONS
 
 
 def check_public_user(_path: Path, header: str) -> bool:
@@ -69,6 +73,7 @@ RULES = {
     "engine": ("the engine includes blkio.h and fio only", check_engine),
     "tests/api": ("API tests include blkio.h only", check_public_user),
     "tests/diff": ("the probe includes blkio.h only", check_public_user),
+    "tests/promises": ("promises are tested through blkio.h only", check_public_user),
     "tests/lib": ("the test harness includes blkio.h only", check_public_user),
     "tools": ("tools include blkio.h only", check_public_user),
     "examples": ("examples include blkio.h only", check_public_user),
@@ -112,7 +117,7 @@ def flags_of(commands: list[dict], source: str) -> list[str] | None:
     """The compiler and the include and define flags that a file of the build is compiled with."""
     for entry in commands:
         if str(Path(entry["directory"], entry["file"]).resolve()).endswith(source):
-            words = shlex.split(entry["command"])
+            words = [word for word in shlex.split(entry["command"]) if word != "ccache"]
             keep = [w for w in words[1:] if w.startswith(("-I", "-D", "-isystem", "-std"))]
             return [words[0].split("/")[-1], *keep]
     return None
