@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Lifecycle of instances and their queues. Runs on control paths only. */
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -112,6 +113,11 @@ static int connect_call(struct blkio *b, const union bk_call_args *args)
 int blkio_connect(struct blkio *b)
 {
 	return bk_control_call(b, connect_call, NULL);
+}
+
+int blkio_connect_async(struct blkio *b)
+{
+	return bk_control_start(b, connect_call, NULL);
 }
 
 /* ---- Queue tables ------------------------------------------------------------------------- */
@@ -253,6 +259,11 @@ int blkio_start(struct blkio *b)
 	return bk_control_call(b, start_call, NULL);
 }
 
+int blkio_start_async(struct blkio *b)
+{
+	return bk_control_start(b, start_call, NULL);
+}
+
 void blkio_destroy(struct blkio **bp)
 {
 	struct blkio *b;
@@ -279,6 +290,63 @@ void blkio_destroy(struct blkio **bp)
 	}
 	pthread_mutex_destroy(&b->core.gone_lock);
 	free(b);
+}
+
+struct destruction {
+	struct blkio *b;
+	int fd; /* the other end of the caller's socket, which its end makes readable */
+};
+
+static void *destroy(void *arg)
+{
+	struct destruction *d = arg;
+	int fd = d->fd;
+
+	blkio_destroy(&d->b);
+	free(d);
+	shutdown(fd, SHUT_RDWR); /* a child process may have the descriptor, too */
+	close(fd);
+	return NULL;
+}
+
+/* Returns the caller's descriptor. */
+static int start_destroying(struct destruction *d)
+{
+	pthread_t thread;
+	int pair[2], err;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return bk_err(errno, "cannot report the end: socketpair: %m");
+	d->fd = pair[1];
+	err = bk_thread_create(&thread, destroy, d);
+	if (!err) {
+		pthread_detach(thread);
+		return pair[0];
+	}
+	close(pair[0]);
+	close(pair[1]);
+	return bk_err(err, "cannot start a thread for the end: %s", strerror(err));
+}
+
+int blkio_destroy_async(struct blkio **bp, int *fd)
+{
+	struct destruction *d;
+	int ret;
+
+	if (!bp || !*bp || !fd)
+		return bk_err(EINVAL, "%s must not be NULL", !fd ? "fd" : bp ? "*bp" : "bp");
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return bk_err(ENOMEM, "out of memory");
+	d->b = *bp;
+	ret = start_destroying(d);
+	if (ret < 0) {
+		free(d);
+		return ret;
+	}
+	*bp = NULL;
+	*fd = ret;
+	return 0;
 }
 
 /* ---- Queues ------------------------------------------------------------------------------- */
@@ -376,4 +444,32 @@ int blkio_remove_poll_queue(struct blkio *b, int index)
 	const union bk_call_args args = queue_args(b, true, index);
 
 	return bk_control_call(b, remove_call, &args);
+}
+
+int blkio_add_queue_async(struct blkio *b)
+{
+	const union bk_call_args args = queue_args(b, false, 0);
+
+	return bk_control_start(b, add_call, &args);
+}
+
+int blkio_add_poll_queue_async(struct blkio *b)
+{
+	const union bk_call_args args = queue_args(b, true, 0);
+
+	return bk_control_start(b, add_call, &args);
+}
+
+int blkio_remove_queue_async(struct blkio *b, int index)
+{
+	const union bk_call_args args = queue_args(b, false, index);
+
+	return bk_control_start(b, remove_call, &args);
+}
+
+int blkio_remove_poll_queue_async(struct blkio *b, int index)
+{
+	const union bk_call_args args = queue_args(b, true, index);
+
+	return bk_control_start(b, remove_call, &args);
 }

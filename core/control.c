@@ -229,6 +229,42 @@ int bk_thread_create(pthread_t *thread, void *(*start)(void *arg), void *arg)
 	return ret;
 }
 
+static void *run_async(void *arg)
+{
+	struct blkio *b = arg;
+	struct bk_control *c = b->control;
+
+	c->result = run(b, c->call, &c->args, c->deadline);
+	if (c->result < 0)
+		c->msg = bk_err_save();
+	/* Release: whoever sees it sees the result. */
+	__atomic_store_n(&c->over, true, __ATOMIC_RELEASE);
+	eventfd_write(c->control_fd, 1);
+	return NULL;
+}
+
+int bk_control_start(struct blkio *b, bk_call *call, const union bk_call_args *args)
+{
+	struct bk_control *c;
+	int ret = bk_control_check(b);
+
+	if (!ret)
+		ret = blkio_get_control_fd(b);
+	if (ret < 0)
+		return ret;
+	c = b->control;
+	forget_cancel(c);
+	c->call = call;
+	c->args = args ? *args : (union bk_call_args){ 0 };
+	c->deadline = timeout_of(b);
+	c->joined = c->over = false;
+	ret = bk_thread_create(&c->thread, run_async, b);
+	if (!ret)
+		return 0;
+	c->call = NULL;
+	return bk_err(ret, "cannot start a thread for the call: %s", strerror(ret));
+}
+
 bk_call *bk_control_running(const struct blkio *b)
 {
 	return b->control->call;
@@ -241,6 +277,41 @@ void bk_control_settle(struct blkio *b)
 	if (c->call && !c->joined)
 		pthread_join(c->thread, NULL);
 	c->joined = true;
+}
+
+int blkio_get_control_fd(struct blkio *b)
+{
+	struct bk_control *c;
+
+	if (!b)
+		return bk_err(EINVAL, "b must not be NULL");
+	c = b->control;
+	if (c->control_fd < 0)
+		c->control_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return c->control_fd < 0 ? bk_err(errno, "cannot create the control fd: eventfd: %m")
+				 : c->control_fd;
+}
+
+int blkio_control_result(struct blkio *b)
+{
+	struct bk_control *c;
+	eventfd_t count;
+
+	if (!b)
+		return bk_err(EINVAL, "b must not be NULL");
+	c = b->control;
+	if (!c->call)
+		return bk_err(
+		    EINVAL,
+		    "no asynchronous call was started, or its result was collected already");
+	if (!__atomic_load_n(&c->over, __ATOMIC_ACQUIRE))
+		return bk_err(EINPROGRESS, "the asynchronous call is in progress");
+	bk_control_settle(b);
+	eventfd_read(c->control_fd, &count);
+	c->call = NULL;
+	if (c->result < 0)
+		bk_err_restore(&c->msg);
+	return c->result;
 }
 
 /* ---- Lifecycle ---------------------------------------------------------------------------- */

@@ -74,6 +74,8 @@ void bk_control_restart(const struct blkio *b);
 void bk_control_limit(const struct blkio *b, int64_t at);
 /* For those that cannot fail: wait for the asynchronous call, then make this one. */
 void bk_control_call_after(struct blkio *b, bk_call *call, const union bk_call_args *args);
+/* Check, then make the call on a thread; args are copied. */
+int bk_control_start(struct blkio *b, bk_call *call, const union bk_call_args *args);
 /* The asynchronous call that was not collected yet, or NULL. */
 bk_call *bk_control_running(const struct blkio *b);
 /* Wait until the asynchronous call is over, if there is one; it remains to be collected. */

@@ -212,6 +212,26 @@ void blkio_unmap_mem_region(struct blkio *b, const struct blkio_mem_region *regi
 		bk_control_call_after(b, unmap_call, &(union bk_call_args){ .region = *region });
 }
 
+int blkio_map_mem_region_async(struct blkio *b, const struct blkio_mem_region *region)
+{
+	union bk_call_args args;
+
+	if (!b || !region)
+		return bk_err(EINVAL, "%s must not be NULL", b ? "region" : "b");
+	args.region = *region;
+	return bk_control_start(b, map_call, &args);
+}
+
+int blkio_unmap_mem_region_async(struct blkio *b, const struct blkio_mem_region *region)
+{
+	union bk_call_args args;
+
+	if (!b || !region)
+		return bk_err(EINVAL, "%s must not be NULL", b ? "region" : "b");
+	args.region = *region;
+	return bk_control_start(b, unmap_call, &args);
+}
+
 /* ---- Allocation --------------------------------------------------------------------------- */
 
 int bk_memory_fd(const struct blkio *b, size_t *len)

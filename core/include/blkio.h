@@ -142,6 +142,53 @@ int blkio_drain(struct blkio *b, struct timespec *timeout);
  */
 void blkio_cancel(struct blkio *b);
 
+/*
+ * Not in libblkio: BLKIO_HAS_ASYNC_CONTROL tells that this header declares them.
+ */
+#define BLKIO_HAS_ASYNC_CONTROL 1
+
+/**
+ * Start the blkio_*() call of the same name and return 0; a thread of the library, which blocks all
+ * signals, makes the call. Check blkio_control_result() when blkio_get_control_fd() is readable.
+ * The errors of the call itself are its result; these fail only with -EBUSY, see below, or when
+ * there is no thread or descriptor for the call.
+ *
+ * Until the result is collected, every other blkio_*() call on the instance fails with -EBUSY, with
+ * these exceptions: blkio_cancel(), blkio_get_control_fd() and blkio_control_result();
+ * blkio_unmap_mem_region() and blkio_free_mem_region(), which wait until the call is over;
+ * blkio_destroy(), which cancels it; and blkio_get_queue() and blkio_get_poll_queue(), which return
+ * NULL while queues are created or removed. Queues that exist can be used meanwhile, unless they
+ * are being removed. The region is copied; the memory must stay valid.
+ */
+int blkio_connect_async(struct blkio *b);
+int blkio_start_async(struct blkio *b);
+int blkio_map_mem_region_async(struct blkio *b, const struct blkio_mem_region *region);
+int blkio_unmap_mem_region_async(struct blkio *b, const struct blkio_mem_region *region);
+int blkio_add_queue_async(struct blkio *b);
+int blkio_add_poll_queue_async(struct blkio *b);
+int blkio_remove_queue_async(struct blkio *b, int index);
+int blkio_remove_poll_queue_async(struct blkio *b, int index);
+
+/**
+ * blkio_destroy() on a thread of the library. *bp is NULL afterwards, and *fd a descriptor that is
+ * readable when the instance is gone; the caller closes it then. On failure, when there is no
+ * thread or descriptor for it, the instance still exists.
+ */
+int blkio_destroy_async(struct blkio **bp, int *fd);
+
+/**
+ * An eventfd that is readable from when an asynchronous call is over until its result is collected.
+ * Do not read from it. It belongs to the instance.
+ */
+int blkio_get_control_fd(struct blkio *b);
+
+/**
+ * Collect the result of the asynchronous call: what the synchronous call would have returned, and
+ * on failure its message, which becomes that of this thread. -EINPROGRESS: it is not over;
+ * -EINVAL: there is none.
+ */
+int blkio_control_result(struct blkio *b);
+
 /* ---- Properties --------------------------------------------------------------------------- */
 
 /**

@@ -20,8 +20,12 @@ FIO_ENTRY = "get_ioengine"
 # The interface in the field has these many, and we add a few: docs/differences.md.
 IN_THE_FIELD = 43
 ADDED = {
-    "blkio_cancel",     "blkio_drain",         "blkio_get_driver_name", "blkio_get_property_info",
-                    "blkioq_zone_append",
+    "blkio_add_poll_queue_async", "blkio_add_queue_async", "blkio_cancel", "blkio_connect_async",
+    "blkio_control_result", "blkio_destroy_async", "blkio_drain", "blkio_get_control_fd",
+        "blkio_get_driver_name", "blkio_get_property_info",
+        "blkio_map_mem_region_async",
+    "blkio_remove_poll_queue_async", "blkio_remove_queue_async", "blkio_start_async",
+        "blkio_unmap_mem_region_async", "blkioq_zone_append",
 }
 
 def header_functions() -> set[str]:
