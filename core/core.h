@@ -61,6 +61,7 @@ union bk_call_args {
 	} queue;
 	struct timespec *timeout;
 	uint64_t *bytes;
+	struct bk_exports *exports;
 };
 typedef int bk_call(struct blkio *b, const union bk_call_args *args);
 /* 0; -EINVAL for NULL; -EBUSY while an asynchronous call is in progress. */

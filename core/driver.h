@@ -77,6 +77,19 @@ size_t bk_region_snapshot(const struct blkio *b, struct bk_region *out, size_t m
 /* The guest's memory at [iova, iova + len), all in one region; NULL. On control paths only. */
 const struct bk_region *bk_region_of_guest(const struct blkio *b, uint64_t iova, uint64_t len);
 
+/* ---- Exports ------------------------------------------------------------------------------ */
+
+/* For bk_driver.list: in the order in which the server names them. */
+struct bk_exports {
+	int n;
+	struct blkio_export *e; /* with sizes that the driver sets, once it knows them */
+	size_t bytes;		/* of text */
+};
+
+/* One more: name and description, of these lengths, are the server's. 0, or bk_err(). */
+int bk_export_add(struct bk_exports *x, const char *name, size_t name_len, const char *text,
+		  size_t text_len);
+
 /* ---- Driver ------------------------------------------------------------------------------- */
 
 /* What else ends the sleep of enter(); most calls need none of it and pass NULL. */
@@ -122,6 +135,11 @@ struct bk_driver {
 	/* Any state; after the last queue_exit(). If b->stuck, memory stays as with that. */
 	void (*close)(struct blkio *b);
 	int (*capacity)(struct blkio *b, uint64_t *bytes);
+	/*
+	 * Optional: ask the server that the properties name what there is to connect to. In any
+	 * state; changes nothing.
+	 */
+	int (*list)(struct blkio *b, struct bk_exports *x);
 	/*
 	 * Optional. Other threads may be in hot functions. region->iova may be set. fd belongs to
 	 * the caller. The core has checked alignment, overlap, fd and count. After unmap() the

@@ -189,6 +189,31 @@ int blkio_get_control_fd(struct blkio *b);
  */
 int blkio_control_result(struct blkio *b);
 
+/*
+ * Not in libblkio: BLKIO_HAS_LIST_EXPORTS tells that this header declares it.
+ */
+#define BLKIO_HAS_LIST_EXPORTS 1
+
+/** What a server offers under a name. */
+struct blkio_export {
+	const char *name;	 /* for the property "export" */
+	const char *description; /* text for humans, without control characters; often "" */
+	uint64_t size;		 /* bytes; UINT64_MAX if the server does not say */
+	uint64_t reserved_[2];
+};
+
+/**
+ * Ask the server what there is to connect to: store the exports in *exports, in one block of memory
+ * that the caller frees with free(), and return their number. The properties that select the server
+ * must be set; the name of an export among them has no effect. The call makes a connection of its
+ * own, which has "connect-timeout", and is valid in any state.
+ * -ENOTSUP: the driver has no such servers (only nbd, and nvme-vfio-pci, whose controllers have
+ * namespaces: their names are their IDs), the server does not list its exports, or "fd" is set;
+ * -EACCES: the server refuses to; -EPROTO: its answer is not valid, or lists more than 10000
+ * exports or 4 MiB of text. *exports is NULL on failure.
+ */
+int blkio_list_exports(struct blkio *b, struct blkio_export **exports);
+
 /* ---- Properties --------------------------------------------------------------------------- */
 
 /**

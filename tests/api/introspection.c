@@ -158,11 +158,36 @@ static void every_state(struct device *d)
 	}
 }
 
+/* Only some have servers that could, and NVMe controllers: tests/integration, tests/vm/nvme/pci.c
+ */
+static void exports(struct device *d)
+{
+	struct blkio_export *list = (void *)8;
+	struct blkio *b = device_create(d);
+
+	CHECK_ERR(blkio_list_exports(NULL, &list), EINVAL, "NULL");
+	CHECK(!list);
+	CHECK_ERR(blkio_list_exports(b, NULL), EINVAL, "exports");
+	if (d->target->traits & (T_NBD | T_NVME_TCP)) {
+		CHECK_EQ(blkio_list_exports(b, &list), 1);
+		CHECK(list->size == DEVICE_SIZE);
+		free(list);
+		CHECK_OK(blkio_connect(b));
+		CHECK_EQ(blkio_list_exports(b, &list), 1);
+		free(list);
+	} else if (strcmp(d->driver, "nvme-vfio-pci")) {
+		CHECK_ERR(blkio_list_exports(b, &list), ENOTSUP, d->driver);
+		CHECK(!list);
+	}
+	blkio_destroy(&b);
+}
+
 static const struct test tests[] = {
 	{ "drivers", drivers, 0 },
 	{ "misuse", misuse, 0 },
 	{ "structures of another size", other_sizes, 0 },
 	{ "every driver, created", every_driver_created, 0 },
 	{ "every state", every_state, T_ANY },
+	{ "list of exports", exports, T_ANY },
 };
 TEST_MAIN(tests)
