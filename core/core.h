@@ -146,6 +146,10 @@ int bk_bounce_next(struct blkioq *q, struct bk_req *r);
 /* r, with BK_STAGE_BOUNCE, needs its buffer no longer. */
 void bk_bounce_release(struct blkioq *q, struct bk_req *r);
 
+/* extents.c */
+/* r, a BK_BLOCK_STATUS, is answered: the number of extents, or a negative errno value. */
+int bk_extents_end(struct bk_req *r);
+
 /* stages.c */
 /* A BK_WRITE_ZEROES that is not whole blocks: point r at its first piece. 0 or -errno. */
 int bk_zeroes_around_blocks(struct blkioq *q, struct bk_req *r);

@@ -394,6 +394,23 @@ int bk_zero_caller(void *theirs, size_t len);
 /* Can it be accessed, as far as is known? */
 bool bk_caller_has(const void *theirs, size_t len, bool writable);
 
+/* ---- Block status, for drivers ------------------------------------------------------------ */
+
+/*
+ * How to answer a BK_BLOCK_STATUS: begin, add one extent after the other, each from where the one
+ * before it ends, the first from r->start, and bk_complete() with 0. What the device said need not
+ * be whole blocks, and may go on behind the request: what the caller gets is cut to
+ * request_alignment and to the request, and equal neighbours are one. From any thread; needs some
+ * system calls, none of which sleeps.
+ *
+ * len is not 0. flags: BLKIO_EXTENT_*. False: the caller needs no more of them.
+ */
+static inline void bk_extents_begin(struct bk_req *r)
+{
+	r->found = (struct bk_found){ .to = r->start, .block = r->found.block };
+}
+bool bk_extent_add(struct bk_req *r, uint64_t len, uint32_t flags);
+
 /* ---- Completion, for drivers -------------------------------------------------------------- */
 
 void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res);
@@ -450,7 +467,7 @@ static force_inline bool bk_complete_fast(struct blkioq *q, struct bk_req *r, in
 
 /*
  * The device finished r. res: bytes transferred for reads and writes, else 0 (BK_ZONE_REPORT: the
- * number of zones); or a negative errno value. r is no longer the
+ * number of zones; the core itself counts extents); or a negative errno value. r is no longer the
  * driver's.
  */
 static inline void bk_complete(struct blkioq *q, struct bk_req *r, int64_t res)

@@ -436,6 +436,27 @@ void blkioq_report_zones(struct blkioq *q, uint64_t offset, struct blkio_zone *z
 	submit(q, r);
 }
 
+void blkioq_block_status(struct blkioq *q, uint64_t start, uint64_t len,
+			 struct blkio_extent *extents, uint32_t nr_extents, void *user_data,
+			 uint32_t flags)
+{
+	struct bk_req *r = get_plain(q, BK_BLOCK_STATUS, start, len, user_data, flags, 0);
+
+	if (!r || !driver_takes(q, r) || !check_readable(q, r) ||
+	    !check(q, r, range_error(q, start, len)) ||
+	    !check(q, r, extents && nr_extents ? NULL : "extents is NULL, or nr_extents is 0"))
+		return;
+	if (!len) {
+		bk_finish(q, r, 0);
+		return;
+	}
+	r->extents = extents;
+	r->nr_extents = min_u64(nr_extents, INT32_MAX);
+	r->found.block = __builtin_ctzll(q->request_mask + 1);
+	r->expect = BK_EXPECT_STAGES; /* the result is the number of extents */
+	submit(q, r);
+}
+
 static const char *append_error(const struct blkioq *q, const struct bk_req *r)
 {
 	if (!r->written_at)

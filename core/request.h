@@ -22,6 +22,7 @@ enum bk_op {
 	BK_ZONE_CLOSE,
 	BK_ZONE_FINISH,
 	BK_ZONE_RESET,
+	BK_BLOCK_STATUS,
 	BK_ZONE_APPEND,
 	BK_NR_OPS,
 };
@@ -50,6 +51,16 @@ enum {
  */
 #define BK_PLAIN_MAX (1U << 30)
 
+/* What a BK_BLOCK_STATUS has found so far: for core/extents.c. */
+struct bk_found {
+	uint64_t to;   /* everything before this offset is known */
+	uint32_t n;    /* extents in the caller's array */
+	uint8_t last;  /* flags of the last one */
+	uint8_t part;  /* flags of the block that `to` lies in, if it does not end there */
+	uint8_t block; /* log2 of request_alignment */
+	uint8_t state; /* 0, or why no more of them are needed */
+};
+
 struct bk_req {
 	struct bk_req *next; /* of whichever list it is on; the driver's while the device has it */
 	void *user_data;
@@ -68,12 +79,19 @@ struct bk_req {
 	uint8_t stage;		/* core only: the stages that follow */
 	struct iovec *iov_copy; /* core only: segments that are not the caller's */
 	/* -- second cache line -- */
-	struct iovec one; /* the segment of blkioq_read() and the like */
+	union {
+		struct iovec one;      /* the segment of blkioq_read() and the like */
+		struct bk_found found; /* BK_BLOCK_STATUS */
+	};
 	const char *error_msg;
 	int ret;
-	uint32_t nr_zones; /* BK_ZONE_REPORT */
+	union {
+		uint32_t nr_zones;   /* BK_ZONE_REPORT */
+		uint32_t nr_extents; /* BK_BLOCK_STATUS */
+	};
 	union {
 		struct blkio_zone *zones;     /* BK_ZONE_REPORT: out */
+		struct blkio_extent *extents; /* BK_BLOCK_STATUS: out, by bk_extent_add() */
 		uint64_t *written_at;	      /* BK_ZONE_APPEND: out, before bk_complete() */
 		uint64_t zeroes_left;	      /* core only: the write-zeroes fallback's, bytes */
 	};

@@ -324,6 +324,8 @@ void bk_complete_slow(struct blkioq *q, struct bk_req *r, int64_t res)
 		transferred(q, r, res);
 	else if (r->op == BK_ZONE_REPORT)
 		end(q, r, res);
+	else if (r->op == BK_BLOCK_STATUS)
+		end(q, r, bk_extents_end(r));
 	else
 		next_stage(q, r);
 }

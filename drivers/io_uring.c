@@ -125,7 +125,7 @@ static void submit_special(struct iou_queue *q, struct bk_req *r)
 		bk_fail(&q->u.q, r, ENOTSUP, "io_uring poll queues support only reads and writes");
 		return;
 	}
-	if (r->op == BK_DISCARD && discard_takes_ioctl(q, r)) {
+	if ((r->op == BK_DISCARD && discard_takes_ioctl(q, r)) || r->op == BK_BLOCK_STATUS) {
 		submit_to_thread(q, r);
 		return;
 	}

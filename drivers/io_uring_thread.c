@@ -57,6 +57,13 @@ static int discard(const struct iou_thread *d, const struct bk_req *r)
 	return ioctl(d->device, BLKDISCARD, range) < 0 ? -errno : 0;
 }
 
+static int block_status(struct iou_thread *d, struct bk_req *r)
+{
+	if (!d->is_ours && d->seek < 0)
+		d->seek = file_open_again(d->device, O_RDONLY);
+	return file_block_status(r, d->is_ours ? d->device : d->seek);
+}
+
 /* There is room: nothing else is in the pipe. */
 static void tell(const struct iou_thread *d)
 {
@@ -72,7 +79,7 @@ static void *run(void *arg)
 	while (eventfd_read(d->go, &count) == 0 && !__atomic_load_n(&d->ends, __ATOMIC_RELAXED)) {
 		struct bk_req *r = __atomic_load_n(&d->job, __ATOMIC_ACQUIRE);
 
-		d->result = discard(d, r);
+		d->result = r->op == BK_DISCARD ? discard(d, r) : block_status(d, r);
 		__atomic_store_n(&d->busy, false, __ATOMIC_RELEASE);
 		tell(d);
 	}

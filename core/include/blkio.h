@@ -414,6 +414,61 @@ void blkioq_discard(struct blkioq *q, uint64_t start, uint64_t len, void *user_d
 /** Put on stable storage all writes that completed before this request was queued. */
 void blkioq_flush(struct blkioq *q, void *user_data, uint32_t flags);
 
+/* ---- Block status ------------------------------------------------------------------------- */
+
+/*
+ * Not in libblkio: BLKIO_HAS_BLOCK_STATUS tells that this header declares it.
+ */
+#define BLKIO_HAS_BLOCK_STATUS 1
+
+enum {
+	BLKIO_EXTENT_ALLOCATED = 1 << 0, /* takes up space on the device, as far as is known */
+	BLKIO_EXTENT_ZERO = 1 << 1,	 /* reads as zeroes */
+};
+
+/** A range of the device whose blocks have the same state. */
+struct blkio_extent {
+	uint64_t start; /* bytes */
+	uint64_t len;	/* bytes, not 0 */
+	uint32_t flags; /* BLKIO_EXTENT_* */
+	uint8_t reserved_[12];
+};
+
+/**
+ * Find out which blocks of the range are allocated, and which are known to read as zeroes: fill in
+ * at most nr_extents extents. The completion's ret is their number.
+ *
+ * The first extent begins at start, and each other one where the one before it ends. Neighbours
+ * have different flags. Each begins and ends at a multiple of "request-alignment", within the
+ * range. They may cover less than the range, because nr_extents are not enough or because the
+ * device does not say more at a time: ask again from the end of the last one. There is at least one
+ * unless len is 0. What follows the last one in the array is undefined.
+ *
+ * Where nothing is known, an extent is BLKIO_EXTENT_ALLOCATED. Without BLKIO_EXTENT_ALLOCATED and
+ * BLKIO_EXTENT_ZERO, the contents are undefined, as after a discard. The answer is a snapshot: a
+ * request that is in flight meanwhile may or may not count.
+ *
+ * The range must be a multiple of "request-alignment", and lie within the device; past the end of a
+ * file, there are zeroes. Drivers nbd (if the server has the context base:allocation), iscsi (if
+ * the logical unit is thin-provisioned), io_uring and posix (both for regular files) support it;
+ * others complete it with -ENOTSUP. -EBADF: "fd" cannot be read from; -EFAULT: the array cannot be
+ * written.
+ *
+ * Of a file, a hole (SEEK_HOLE) is BLKIO_EXTENT_ZERO and data is BLKIO_EXTENT_ALLOCATED. Space that
+ * is reserved but was not written (fallocate(2)) may count as either. The file system may have to
+ * read from the disk for it, so a thread of the library asks: with io_uring a thread of the queue,
+ * which its first such request starts, and with posix one of "num-threads". Poll queues of io_uring
+ * complete the request with -ENOTSUP.
+ *
+ * A file that was given as "fd" is opened once more through /proc, because the position of the
+ * given descriptor must not change; -ENOTSUP if that is not possible. io_uring closes what it
+ * opened when the queue is removed; as with any close(2), the process then loses its POSIX record
+ * locks on the file.
+ */
+void blkioq_block_status(struct blkioq *q, uint64_t start, uint64_t len,
+			 struct blkio_extent *extents, uint32_t nr_extents, void *user_data,
+			 uint32_t flags);
+
 /* ---- Zones -------------------------------------------------------------------------------- */
 
 enum {
@@ -487,7 +542,7 @@ void blkioq_zone_append(struct blkioq *q, uint64_t zone, const void *buf, size_t
 struct blkio_completion {
 	void *user_data;       /* as given with the request */
 	const char *error_msg; /* static text about a failure, or NULL */
-	int ret;	       /* 0, the number of zones reported, or a negative errno value */
+	int ret;	       /* 0, the number of zones or extents, or a negative errno value */
 	uint8_t reserved_[12];
 };
 

@@ -24,6 +24,7 @@
 #define DEFAULT_BLOCK_SIZE	  512
 #define OPTIMAL_BUF_ALIGNMENT	  4096
 #define DEFAULT_OPTIMAL_ALIGNMENT 4096
+#define SEEKS_MAX		  4096 /* of one request */
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
@@ -222,6 +223,7 @@ static int file_limits(struct blkio *b, int fd, const char *name)
 			      "the file: open it without O_APPEND",
 			      name);
 	l->discard_alignment = l->request_alignment;
+	l->ops |= BK_OP_BIT(BK_BLOCK_STATUS);
 	l->can_grow = true;
 	l->zero_fill_eof = true;
 	/* FUSE's page cache drops RWF_DSYNC: a flush must follow instead. */
@@ -325,6 +327,41 @@ int file_zeroes_mode(const struct bk_req *r)
 {
 	return FALLOC_FL_KEEP_SIZE |
 	       (r->flags & BLKIO_REQ_NO_UNMAP ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
+}
+
+/* The end of the data or of the hole at this offset. Behind the last data, all is a hole. */
+static int64_t seek(int fd, uint64_t at, int whence)
+{
+	off_t found = lseek(fd, (off_t)at, whence);
+
+	if (found >= 0)
+		return found;
+	if (errno == ENXIO)
+		return whence == SEEK_DATA ? INT64_MAX : (int64_t)at;
+	return errno == EINVAL ? -ENOTSUP : -errno;
+}
+
+/* The file may change meanwhile: then there is nothing between two offsets. */
+int file_block_status(struct bk_req *r, int fd)
+{
+	int64_t at = (int64_t)r->start, found;
+	bool more = true, data = false;
+
+	if (fd < 0) {
+		r->error_msg = "the file that was given as property fd cannot be opened again";
+		return -ENOTSUP;
+	}
+	bk_extents_begin(r);
+	for (int i = 0; more && i < SEEKS_MAX; i++, data = !data) {
+		found = seek(fd, at, data ? SEEK_HOLE : SEEK_DATA);
+		if (found < 0)
+			return (int)found;
+		if (found > at)
+			more = bk_extent_add(r, found - at,
+					     data ? BLKIO_EXTENT_ALLOCATED : BLKIO_EXTENT_ZERO);
+		at = found;
+	}
+	return 0;
 }
 
 void file_failed(struct blkioq *q, struct bk_req *r, const struct file_info *f, int fd, int error)

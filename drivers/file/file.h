@@ -63,6 +63,13 @@ int file_block_size_or(uint64_t n, int otherwise);
 /* The mode of fallocate() for a BK_WRITE_ZEROES. */
 int file_zeroes_mode(const struct bk_req *r);
 
+/*
+ * Do a BK_BLOCK_STATUS of a regular file, as far as it takes little time: what bk_complete() is to
+ * be told. Sleeps, and moves the position of fd, so it must be of an open file description of our
+ * own: file_open_again(). -1: there is none.
+ */
+int file_block_status(struct bk_req *r, int fd);
+
 /* Complete r, which the kernel failed with error, a negative errno value; or try it again. */
 void file_failed(struct blkioq *q, struct bk_req *r, const struct file_info *f, int fd, int error);
 

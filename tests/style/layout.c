@@ -112,6 +112,8 @@ SAME(void, blkioq_discard, struct blkioq *, uint64_t, uint64_t, void *, uint32_t
 SAME(void, blkioq_flush, struct blkioq *, void *, uint32_t);
 SAME(void, blkioq_report_zones, struct blkioq *, uint64_t, struct blkio_zone *, uint32_t, void *,
      uint32_t);
+SAME(void, blkioq_block_status, struct blkioq *, uint64_t, uint64_t, struct blkio_extent *,
+     uint32_t, void *, uint32_t);
 SAME(void, blkioq_zone_append, struct blkioq *, uint64_t, const void *, size_t, uint64_t *, void *,
      uint32_t);
 SAME(void, blkioq_open_zone, struct blkioq *, uint64_t, void *, uint32_t);

@@ -26,7 +26,7 @@ ADDED = {
     "blkio_list_exports",
     "blkio_map_mem_region_async",
     "blkio_remove_poll_queue_async", "blkio_remove_queue_async", "blkio_start_async",
-        "blkio_unmap_mem_region_async", "blkioq_zone_append",
+        "blkio_unmap_mem_region_async", "blkioq_block_status", "blkioq_zone_append",
 }
 
 def header_functions() -> set[str]:
