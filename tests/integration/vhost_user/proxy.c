@@ -25,8 +25,12 @@ static void *pass_to_server(void *arg)
 	struct vu_fds fds;
 
 	while (vu_receive(p->client, &m, &fds)) {
-		bool ok = vu_transmit(p->server, &m, &fds);
+		bool ok = true;
 
+		if (p->intercept && !p->intercept(p, &m, &fds))
+			fds.n = 0;
+		else
+			ok = vu_transmit(p->server, &m, &fds);
 		while (fds.n)
 			close(fds.fd[--fds.n]);
 		if (!ok)
@@ -61,6 +65,16 @@ static void *pass_to_client(void *arg)
 	return NULL;
 }
 
+void vu_proxy_acknowledge(struct vu_proxy *p, const struct vu_message *m, uint64_t value)
+{
+	struct vu_message answer = { .request = m->request, .flags = 5, .size = sizeof(value) };
+	struct vu_fds none = { .n = 0 };
+
+	memcpy(answer.payload, &value, sizeof(value));
+	if (m->flags & 8)
+		vu_transmit(p->client, &answer, &none);
+}
+
 int vu_proxy_start(struct vu_proxy *p, const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -74,6 +88,15 @@ int vu_proxy_start(struct vu_proxy *p, const char *path)
 	CHECK_EQ(pthread_create(&p->to_server, NULL, pass_to_server, p), 0);
 	CHECK_EQ(pthread_create(&p->to_client, NULL, pass_to_client, p), 0);
 	return pair[1];
+}
+
+bool vu_proxy_keep_channel(struct vu_proxy *p, const struct vu_message *m, struct vu_fds *fds)
+{
+	if (m->request != SET_BACKEND_REQ_FD)
+		return true;
+	p->channel = fds->fd[0];
+	vu_proxy_acknowledge(p, m, 0);
+	return false;
 }
 
 void vu_proxy_stop(struct vu_proxy *p)

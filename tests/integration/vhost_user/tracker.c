@@ -43,6 +43,16 @@ void *tracker_translate(struct tracker_server *s, uint64_t addr, uint64_t len)
 	_exit(TRACKER_CONFUSED);
 }
 
+/* A part of a ring, by the client's own address. */
+static void *find_ring(uint64_t addr)
+{
+	for (unsigned i = 0; i < server.nr_regions; i++) {
+		if (addr - server.region[i].client < server.region[i].len)
+			return server.region[i].here + (addr - server.region[i].client);
+	}
+	_exit(TRACKER_CONFUSED);
+}
+
 /* ---- Messages ------------------------------------------------------------------------------ */
 
 static uint64_t u64_at(const struct vu_message *m, size_t offset)
@@ -64,6 +74,11 @@ static void set_u64(struct vu_message *m, uint64_t value)
 	m->size = sizeof(value);
 }
 
+static void set_base(struct vu_message *m, uint32_t base)
+{
+	memcpy(m->payload + 4, &base, sizeof(base));
+}
+
 static void *map(int fd, uint64_t len, uint64_t offset)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
@@ -78,7 +93,8 @@ static void add_region(const struct vu_message *m, int fd)
 {
 	unsigned i = server.nr_regions++;
 
-	server.region[i].addr = u64_at(m, 24);
+	server.region[i].addr = u64_at(m, 8);
+	server.region[i].client = u64_at(m, 24);
 	server.region[i].len = u64_at(m, 16);
 	server.region[i].here = map(fd, server.region[i].len, u64_at(m, 32));
 }
@@ -86,7 +102,7 @@ static void add_region(const struct vu_message *m, int fd)
 static void remove_region(const struct vu_message *m)
 {
 	for (unsigned i = 0; i < server.nr_regions; i++) {
-		if (server.region[i].addr != u64_at(m, 24))
+		if (server.region[i].client != u64_at(m, 24))
 			continue;
 		munmap(server.region[i].here, server.region[i].len);
 		server.region[i] = server.region[--server.nr_regions];
@@ -126,14 +142,20 @@ static void set_addresses(const struct vu_message *m)
 {
 	struct tracker_queue *q = &queue[u32_at(m, 0) % QUEUES].q;
 
-	q->desc = tracker_translate(&server, u64_at(m, 8), 1);
-	q->device = tracker_translate(&server, u64_at(m, 16), 1);
-	q->driver = tracker_translate(&server, u64_at(m, 24), 1);
+	q->desc = find_ring(u64_at(m, 8));
+	q->device = find_ring(u64_at(m, 16));
+	q->driver = find_ring(u64_at(m, 24));
 }
 
 static void enable(unsigned i)
 {
 	queue[i].enabled = true;
+	if (server.forgetful) {
+		static char notes[QUEUES][1 << 16];
+
+		queue[i].q.notes = notes[i];
+		tracker_new_notes(&server, notes[i], queue[i].q.size);
+	}
 	tracker_resume(&server, &queue[i].q);
 }
 
@@ -168,8 +190,8 @@ static bool ask(struct vu_message *m, struct vu_fds *fds)
 			       (server.packed ? BIT(F_PACKED) : 0));
 		return true;
 	case 15:
-		set_u64(m, BIT(P_MQ) | BIT(P_REPLY_ACK) | BIT(P_CONFIG) | BIT(P_INFLIGHT) |
-			       BIT(P_MEM_SLOTS));
+		set_u64(m, BIT(P_MQ) | BIT(P_REPLY_ACK) | BIT(P_CONFIG) | BIT(P_MEM_SLOTS) |
+			       (server.forgetful ? 0 : BIT(P_INFLIGHT)));
 		return true;
 	case 17:
 		set_u64(m, QUEUES);
@@ -179,6 +201,7 @@ static bool ask(struct vu_message *m, struct vu_fds *fds)
 		return true;
 	case 11:
 		queue[i].enabled = false;
+		set_base(m, tracker_base(&server, &queue[i].q));
 		return true;
 	case 24:
 		write_config(m);
@@ -233,11 +256,13 @@ static void answer(int sock)
 {
 	struct vu_message m = { 0 };
 	struct vu_fds fds = { .n = 0 };
+	uint32_t request;
 	bool wants_ack;
 
 	if (!vu_receive(sock, &m, &fds))
 		_exit(TRACKER_LOST);
 	wants_ack = m.flags & 8;
+	request = m.request;
 	if (!ask(&m, &fds)) {
 		obey(&m, &fds);
 		fds.n = 0;
@@ -250,6 +275,8 @@ static void answer(int sock)
 		_exit(TRACKER_LOST);
 	while (fds.n)
 		close(fds.fd[--fds.n]);
+	if (request == server.shared->last_message)
+		_exit(TRACKER_DIED);
 }
 
 /* ---- The server ---------------------------------------------------------------------------- */
@@ -305,6 +332,22 @@ void tracker_init(struct tracker *t, bool packed, bool indirect)
 	t->shared = mmap(NULL, sizeof(*t->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(t->shared != MAP_FAILED);
+	t->shared->deadly = UINT64_MAX;
+}
+
+/* In a child that shall have nothing of the client's but its memory. */
+static _Noreturn void serve(struct tracker *t, int listener)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(listener, 0);
+	syscall(SYS_close_range, 1, ~0u, 0);
+	server = (struct tracker_server){ .shared = t->shared,
+					  .packed = t->packed,
+					  .indirect = t->indirect,
+					  .forgetful = t->forgetful };
+	for (unsigned i = 0; i < QUEUES; i++)
+		queue[i].kick = queue[i].call = -1;
+	run(0);
 }
 
 void tracker_start(struct tracker *t, unsigned steps)
@@ -314,18 +357,37 @@ void tracker_start(struct tracker *t, unsigned steps)
 	t->shared->steps_left = steps;
 	fflush(NULL);
 	t->pid = (pid_t)SYS(fork());
-	if (!t->pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* Nothing of the client's but its memory. */
-		dup2(listener, 0);
-		syscall(SYS_close_range, 1, ~0u, 0);
-		server = (struct tracker_server){ .shared = t->shared,
-						  .packed = t->packed,
-						  .indirect = t->indirect };
-		for (unsigned i = 0; i < QUEUES; i++)
-			queue[i].kick = queue[i].call = -1;
-		run(0);
+	if (!t->pid)
+		serve(t, listener);
+	close(listener);
+}
+
+static _Noreturn void supervise(struct tracker *t, int listener)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(listener, 0);
+	syscall(SYS_close_range, 1, ~0u, 0);
+	for (;;) {
+		pid_t pid = fork();
+
+		if (!pid)
+			serve(t, 0);
+		__atomic_store_n(&t->shared->pid, pid, __ATOMIC_RELEASE);
+		__atomic_add_fetch(&t->shared->servers, 1, __ATOMIC_RELEASE);
+		if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+			_exit(1);
 	}
+}
+
+void tracker_keep(struct tracker *t)
+{
+	int listener = listen_at(t->socket);
+
+	fflush(NULL);
+	t->shared->servers = 0;
+	t->pid = (pid_t)SYS(fork());
+	if (!t->pid)
+		supervise(t, listener);
 	close(listener);
 }
 

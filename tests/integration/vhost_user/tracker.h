@@ -27,12 +27,17 @@ struct tracker {
 	pid_t pid; /* 0: none */
 	char socket[108];
 	bool packed, indirect;
+	bool forgetful; /* does not track what is in flight */
 	/* Shared by all servers, and with the test. */
 	struct tracker_shared {
 		char disk[DEVICE_SIZE];
-		unsigned executed;    /* requests, also again */
-		unsigned resubmitted; /* found in the notes */
-		unsigned steps_left;  /* to its death; 0: it lives */
+		unsigned executed;     /* requests, also again */
+		unsigned resubmitted;  /* found in the notes */
+		unsigned steps_left;   /* to its death; 0: it lives */
+		unsigned servers;      /* started by tracker_keep() */
+		pid_t pid;	       /* of the last of those */
+		uint32_t last_message; /* dies when it has answered this request; 0: never */
+		uint64_t deadly;       /* dies of a read from here; UINT64_MAX: never */
 	} * shared;
 };
 
@@ -41,6 +46,8 @@ void tracker_init(struct tracker *t, bool packed, bool indirect);
 void tracker_start(struct tracker *t, unsigned steps);
 /* Whether it has died as told; fails if it ended otherwise. */
 bool tracker_is_dead(struct tracker *t);
+/* Start a server, and another whenever one is dead, until tracker_kill(). */
+void tracker_keep(struct tracker *t);
 void tracker_kill(struct tracker *t);
 void tracker_exit(struct tracker *t);
 
@@ -63,15 +70,15 @@ struct tracker_queue {
 
 struct tracker_server {
 	struct tracker_shared *shared;
-	bool packed, indirect;
+	bool packed, indirect, forgetful;
 	struct {
-		uint64_t addr, len;
+		uint64_t addr, client, len; /* on rings, and the client's own */
 		char *here;
 	} region[32];
 	unsigned nr_regions;
 };
 
-/* What the client's address means here. */
+/* What an address on a ring means here. */
 void *tracker_translate(struct tracker_server *s, uint64_t addr, uint64_t len);
 /* Count a step, and die if it was the last. */
 void tracker_step(struct tracker_server *s);
@@ -81,6 +88,8 @@ unsigned tracker_notes_len(unsigned size);
 void tracker_new_notes(const struct tracker_server *s, void *notes, unsigned size);
 /* Go on with a ring, as the notes say. */
 void tracker_resume(struct tracker_server *s, struct tracker_queue *q);
+/* Where it is with a ring: the answer to GET_VRING_BASE. */
+uint32_t tracker_base(const struct tracker_server *s, const struct tracker_queue *q);
 /* Serve what is there; returns whether anything was. */
 bool tracker_serve(struct tracker_server *s, struct tracker_queue *q);
 

@@ -100,6 +100,8 @@ static void execute(struct tracker_server *s, const struct vring_desc *desc, uns
 		if (!n) {
 			h = tracker_translate(s, d->addr, sizeof(*h));
 			at = h->sector * 512;
+			if (h->type == VIRTIO_BLK_T_IN && at == s->shared->deadly)
+				_exit(TRACKER_DIED);
 		} else if (last) {
 			*(uint8_t *)tracker_translate(s, d->addr, 1) = VIRTIO_BLK_S_OK;
 		} else {
@@ -324,4 +326,12 @@ bool tracker_serve(struct tracker_server *s, struct tracker_queue *q)
 	}
 	finish_all(s, q);
 	return any;
+}
+
+uint32_t tracker_base(const struct tracker_server *s, const struct tracker_queue *q)
+{
+	if (!s->packed)
+		return q->avail_pos;
+	return q->avail_pos | (uint32_t)q->avail_wrap << 15 | (uint32_t)q->used_pos << 16 |
+	       (uint32_t)q->used_wrap << 31;
 }

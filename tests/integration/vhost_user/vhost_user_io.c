@@ -68,6 +68,50 @@ static void bad_ring_sizes(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* ---- Waiting ------------------------------------------------------------------------------ */
+
+/* One at a time, and with a timeout that may be over before the window of poll-max-ns is. */
+static void read_in_turn(struct blkioq *q, char *pool)
+{
+	struct timespec ts;
+	struct blkio_completion c;
+
+	for (int i = 0; i < 2 * BLOCKS; i++) {
+		int n = 0;
+
+		blkioq_read(q, (uint64_t)(i % BLOCKS) * BLOCK, pool, BLOCK, NULL, 0);
+		while (n == 0) {
+			ts = (struct timespec){ 0, i % 2 ? 1000 : 999999999 };
+			n = blkioq_do_io(q, &c, 1, 1, &ts);
+			if (n == -ETIME)
+				n = 0;
+		}
+		CHECK_EQ(n, 1);
+		CHECK_EQ(c.ret, 0);
+		check_pattern(pool, (uint64_t)(i % BLOCKS) * BLOCK, BLOCK, 1);
+	}
+}
+
+static void spinning_first(struct device *d)
+{
+	static const char *const most[] = { "1", "20000", "10000000" };
+	char *pool = buffer(DEVICE_SIZE);
+
+	pattern(pool, 0, DEVICE_SIZE, 1);
+	device_poke(d, 0, pool, DEVICE_SIZE);
+	for (size_t i = 0; i < ARRAY_LEN(most); i++) {
+		struct blkio *b = device_start_with(d, "poll-max-ns", most[i]);
+
+		CHECK_EQ(get_int(b, "poll-max-ns"), atoi(most[i]));
+		CHECK_ERR(blkio_set_int(b, "poll-max-ns", 0), EBUSY, "poll-max-ns");
+		read_in_turn(blkio_get_queue(b, 0), pool);
+		flood(blkio_get_queue(b, 0), pool, 1000);
+		blkioq_set_completion_fd_enabled(blkio_get_queue(b, 0), true);
+		read_in_turn(blkio_get_queue(b, 0), pool);
+		blkio_destroy(&b);
+	}
+}
+
 /* ---- Segments ----------------------------------------------------------------------------- */
 
 /* 1 MiB in as many segments as there may be, many at once: more than there are large tables. */
@@ -135,17 +179,17 @@ static void gigabytes(struct device *d)
 
 static void regions_up_to_the_slots(struct device *d)
 {
-	enum { N = 64 };
 	struct blkio *b = device_start(d);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	int room = (int)get_u64(b, "max-mem-regions") - 1; /* the arena */
-	struct blkio_mem_region r[N];
+	int n = room + 2;
+	struct blkio_mem_region *r = calloc((size_t)n, sizeof(*r));
 
-	CHECK(room > 1 && room < N);
+	CHECK(room > 3 && r);
 	for (int round = 0; round < 3; round++) {
-		for (int i = 0; i < N; i++)
+		for (int i = 0; i < n; i++)
 			CHECK_OK(blkio_alloc_mem_region(b, &r[i], 16 * BLOCK));
-		for (int i = 0; i < N; i++) {
+		for (int i = 0; i < n; i++) {
 			if (i >= room) {
 				CHECK_ERR(blkio_map_mem_region(b, &r[i]), ENOSPC,
 					  "max-mem-regions");
@@ -157,11 +201,12 @@ static void regions_up_to_the_slots(struct device *d)
 		}
 		blkio_unmap_mem_region(b, &r[3]);
 		CHECK_IO_ERR(io_read(q, 0, r[3].addr, BLOCK, 0), EINVAL, "region");
-		CHECK_OK(blkio_map_mem_region(b, &r[N - 1]));
-		CHECK_EQ(io_read(q, 0, r[N - 1].addr, 16 * BLOCK, 0), 0);
-		for (int i = 0; i < N; i++)
+		CHECK_OK(blkio_map_mem_region(b, &r[n - 1]));
+		CHECK_EQ(io_read(q, 0, r[n - 1].addr, 16 * BLOCK, 0), 0);
+		for (int i = 0; i < n; i++)
 			blkio_free_mem_region(b, &r[i]);
 	}
+	free(r);
 	blkio_destroy(&b);
 }
 
@@ -430,6 +475,7 @@ static void memory_table(struct device *d)
 static const struct test tests[] = {
 	{ "ring sizes", ring_sizes, T_VHOST_USER, 0, 60 },
 	{ "bad ring sizes", bad_ring_sizes, T_VHOST_USER },
+	{ "spinning before it sleeps", spinning_first, T_VHOST_USER, 0, 60 },
 	{ "vectored requests of 1 MiB", vectored_megabytes, T_VHOST_USER, 0, 60 },
 	{ "gigabytes", gigabytes, T_VHOST_USER },
 	{ "regions up to the server's slots", regions_up_to_the_slots, T_VHOST_USER },
