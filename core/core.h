@@ -62,6 +62,16 @@ union bk_call_args {
 	struct timespec *timeout;
 	uint64_t *bytes;
 	struct bk_exports *exports;
+	uint64_t *features;
+	struct {
+		void *buf;
+		size_t len;
+	} config;
+	struct {
+		int index;
+		struct blkio_vring vring;  /* to start */
+		struct blkio_vring *state; /* of one to stop */
+	} vring;
 };
 typedef int bk_call(struct blkio *b, const union bk_call_args *args);
 /* 0; -EINVAL for NULL; -EBUSY while an asynchronous call is in progress. */
@@ -96,6 +106,12 @@ void bk_end_undo(struct blkio *b);
 int bk_end_queue(struct blkioq *q);
 /* Never free what holds k. */
 void bk_keep(struct bk_kept *k);
+
+/* vring.c */
+/* Stop those that run, as the instance ends. -errno: the device may go on with some. */
+int bk_end_vrings(struct blkio *b);
+/* -EBUSY: the device uses the region for a guest's ring. */
+int bk_check_unmap(const struct blkio *b, const struct bk_region *r);
 
 /* queue.c */
 /* *qp is left alone on failure. */

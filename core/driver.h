@@ -109,6 +109,26 @@ enum bk_drained {
 	BK_HELD,  /* the device will not release memory: waiting is useless */
 };
 
+/*
+ * Queue passthrough, of drivers with the property "num-vrings". On control paths; connected, or
+ * started for start() and those that follow. index is below b->num_vrings, vring->size a power of
+ * two, and vring->flags and reserved_ are 0.
+ *
+ * As long as a vring runs, the device reaches regions with guest set only: not those of others, nor
+ * b->own. Own queues are on hold then: bk_hold() before the first, bk_unhold() after the last.
+ */
+struct bk_vring_ops {
+	int (*features)(struct blkio *b, uint64_t *offered);
+	int (*config)(struct blkio *b, void *buf, size_t len);
+	int (*start)(struct blkio *b, int index, const struct blkio_vring *vring);
+	int (*stop)(struct blkio *b, int index, struct blkio_vring *state);
+	/* Whether a part of a running vring lies in this region. */
+	bool (*uses)(const struct blkio *b, const struct bk_region *region);
+	/* The instance ends: stop all, and leave own queues on hold. A device that does not stop
+	 * is given up. */
+	int (*stop_all)(struct blkio *b);
+};
+
 struct bk_driver {
 	const char *name;
 	size_t device_size, queue_size; /* of the embedding structs */
@@ -140,6 +160,7 @@ struct bk_driver {
 	 * state; changes nothing.
 	 */
 	int (*list)(struct blkio *b, struct bk_exports *x);
+	const struct bk_vring_ops *vring; /* optional */
 	/*
 	 * Optional. Other threads may be in hot functions. region->iova may be set. fd belongs to
 	 * the caller. The core has checked alignment, overlap, fd and count. After unmap() the
@@ -334,6 +355,16 @@ int bk_thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
 		    "own.",                                                                        \
 		    BK_INT, BK_GET_ALWAYS, BK_SET_CREATED,                                         \
 		    offsetof(struct blkio, connect_timeout), .max = INT_MAX                        \
+	}
+
+#define BK_NUM_VRINGS                                                                              \
+	{                                                                                          \
+		"num-vrings",                                                                      \
+		    "The number of a guest's virtqueues that the device may be given with "        \
+		    "blkio_start_vring(); at most max-queues. While one runs, the instance's own " \
+		    "queues cannot be used.",                                                      \
+		    BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, offsetof(struct blkio, num_vrings),   \
+		    .max = INT_MAX                                                                 \
 	}
 
 #define BK_POLL_MAX_NS                                                                             \

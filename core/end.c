@@ -172,6 +172,7 @@ void bk_end_all(struct blkio *b)
 	struct ending e = ending_in(END_SECONDS * NSEC_PER_SEC, -1);
 
 	__atomic_store_n(&b->core.end_by, e.pauses.deadline.at, __ATOMIC_RELAXED);
+	bk_end_vrings(b);
 	end_all(b, &e, true);
 }
 
@@ -214,7 +215,7 @@ static int drain_call(struct blkio *b, const union bk_call_args *args)
 {
 	struct timespec *timeout = args->timeout;
 	struct ending e;
-	int ret;
+	int vrings, ret;
 
 	if (timeout && bk_check_timeout(timeout) < 0)
 		return -EINVAL;
@@ -222,13 +223,14 @@ static int drain_call(struct blkio *b, const union bk_call_args *args)
 		return 0;
 	e = ending_in(to_ns(timeout), bk_cancel_fd(b));
 	bk_control_limit(b, e.pauses.deadline.at);
+	vrings = bk_end_vrings(b);
 	ret = end_all(b, &e, false);
 	__atomic_store_n(&b->core.end_by, 0, __ATOMIC_RELAXED);
 	if (timeout)
 		*timeout = to_timespec(e.pauses.deadline.at - now_ns());
-	if (!b->stuck)
+	if (!b->stuck && !vrings)
 		return 0;
-	return bk_err(ret == -ECANCELED ? ECANCELED : ETIME,
+	return bk_err(ret == -ECANCELED || vrings == -ECANCELED ? ECANCELED : ETIME,
 		      "requests in flight may still access their memory");
 }
 

@@ -118,7 +118,7 @@ static int check_guest(const struct blkio *b, const struct bk_region *r)
 
 static int map_region(struct blkio *b, const struct blkio_mem_region *region)
 {
-	bool guest = false;
+	bool guest = b->num_vrings && region->flags & BLKIO_MEM_GUEST;
 	struct bk_region r = {
 		.addr = (uintptr_t)region->addr,
 		.len = region->len,
@@ -189,11 +189,14 @@ static void erase(struct blkio *b, struct bk_region r)
 static int unmap_region(struct blkio *b, const struct blkio_mem_region *region)
 {
 	const struct bk_region *r = bk_region_neighbours(b, (uintptr_t)region->addr).below;
+	int ret;
 
 	if (!r || r->addr != (uintptr_t)region->addr || r->len != region->len || r->id == b->own.id)
 		return 0;
-	erase(b, *r);
-	return 0;
+	ret = bk_check_unmap(b, r);
+	if (!ret)
+		erase(b, *r);
+	return ret;
 }
 
 static int unmap_call(struct blkio *b, const union bk_call_args *args)

@@ -289,10 +289,10 @@ int blkio_get_property_info(const char *driver, int index, struct blkio_property
 struct blkio_mem_region {
 	void *addr;	   /* start, a multiple of "mem-region-alignment" */
 	size_t len;	   /* bytes, a multiple of "mem-region-alignment", not 0 */
-	uint64_t iova;	   /* reserved */
+	uint64_t iova;	   /* with BLKIO_MEM_GUEST: the guest's address of addr; else ignored */
 	int64_t fd_offset; /* where addr lies in fd, bytes */
 	int fd;		   /* file behind the memory; -1 where "needs-mem-region-fd" is false */
-	uint32_t flags;	   /* reserved */
+	uint32_t flags;	   /* BLKIO_MEM_*; ignored while "num-vrings" is 0 */
 };
 
 /**
@@ -304,7 +304,8 @@ struct blkio_mem_region {
 int blkio_alloc_mem_region(struct blkio *b, struct blkio_mem_region *region, size_t len);
 
 /**
- * Free a region from blkio_alloc_mem_region(), unmapped first if needed. Ignores other regions.
+ * Free a region from blkio_alloc_mem_region(), unmapped first if needed. Ignores other regions, and
+ * those that hold a running vring.
  */
 void blkio_free_mem_region(struct blkio *b, const struct blkio_mem_region *region);
 
@@ -317,7 +318,8 @@ int blkio_map_mem_region(struct blkio *b, const struct blkio_mem_region *region)
 
 /**
  * Undo blkio_map_mem_region(); ignores a region that is not mapped. Afterwards the device can no
- * longer access the region. Memory that io_uring has registered ("register-buffers") stays pinned
+ * longer access the region. A region that holds a running vring stays mapped, and the asynchronous
+ * call fails with -EBUSY. Memory that io_uring has registered ("register-buffers") stays pinned
  * until each queue's next request. The call does not wait for requests: no outstanding request may
  * use the region. Such a request would fail, or still read or write the memory.
  */
@@ -576,6 +578,82 @@ int blkioq_do_io_interruptible(struct blkioq *q, struct blkio_completion *comple
  */
 int blkioq_get_completion_fd(struct blkioq *q);
 void blkioq_set_completion_fd_enabled(struct blkioq *q, bool enable);
+
+/* ---- Queue passthrough -------------------------------------------------------------------- */
+
+/*
+ * Not in libblkio: BLKIO_HAS_VRING tells that this header declares what follows.
+ *
+ * An emulator whose guest has a virtio-blk device can let the device serve the guest's virtqueues
+ * (vrings) itself: docs/queue-passthrough.md. The drivers virtio-blk-vhost-user and
+ * virtio-blk-vhost-vdpa can. Others fail these calls with -ENOTSUP: virtio-blk-vfio-pci because a
+ * PCI device cannot say how far it is with a ring, nor go on from there. For vDPA devices of which
+ * that is true, blkio_get_vring_features() and, with "num-vrings", blkio_start() fail.
+ *
+ * Set the properties "num-vrings" and, to what the guest accepted, "vring-features" when connected.
+ * Map the guest's memory with BLKIO_MEM_GUEST.
+ *
+ * A guest can name any address that the device was given. So as long as a vring runs, the device
+ * has access to guest memory only: not to other regions, nor to the library's own rings, request
+ * headers and bounce buffers. The instance's queues then complete requests with -EBUSY.
+ */
+#define BLKIO_HAS_VRING 1
+
+enum {
+	BLKIO_MEM_GUEST = 1 << 0, /* memory of a guest, which knows it by the address iova */
+};
+
+/** A guest's virtqueue. Its parts lie in memory that was mapped with BLKIO_MEM_GUEST. */
+struct blkio_vring {
+	uint32_t size;	       /* entries: a power of two, at most "max-queue-size" */
+	uint32_t flags;	       /* reserved, 0 */
+	uint64_t desc;	       /* guest address of the descriptor table or packed ring */
+	uint64_t driver;       /* of the available ring or driver event suppression */
+	uint64_t device;       /* of the used ring or device event suppression */
+	uint32_t base;	       /* where it goes on; a new ring: 0, a packed one: 0x80008000 */
+	int kick_fd;	       /* eventfd that the guest signals: KVM's ioeventfd */
+	int call_fd;	       /* eventfd that the device signals: KVM's irqfd */
+	int err_fd;	       /* eventfd that is signalled when the device fails; -1: none */
+	uint64_t reserved_[2]; /* 0 */
+};
+
+/**
+ * The virtio feature bits that a guest may be offered. Valid when connected or started. The guest's
+ * choice goes into "vring-features". With VIRTIO_F_RING_PACKED in it, vrings are packed.
+ */
+int blkio_get_vring_features(struct blkio *b, uint64_t *features);
+
+/**
+ * Read the device's struct virtio_blk_config, for the guest, into the first len bytes of buf. The
+ * fields of features that blkio_get_vring_features() never has are 0. Valid when connected or
+ * started.
+ */
+int blkio_get_device_config(struct blkio *b, void *buf, size_t len);
+
+/**
+ * Let the device serve a vring; index is below "num-vrings", and *vring and its descriptors are
+ * copied. Valid when started. The first one waits until the device has completed what the
+ * instance's own queues had submitted; requests that were queued but not submitted complete with
+ * -EBUSY. Requests that are already in the vring are served, too.
+ * -EINVAL: an impossible vring, one not in guest memory, or with a descriptor that is not an
+ * eventfd; -EBUSY: it runs already, or the instance is not started; -ENOTCONN: the server has gone,
+ * and may come back; -ETIMEDOUT.
+ */
+int blkio_start_vring(struct blkio *b, int index, const struct blkio_vring *vring);
+int blkio_start_vring_async(struct blkio *b, int index, const struct blkio_vring *vring);
+
+/**
+ * Stop a vring: wait until the device has completed what it took from it, and describe it in
+ * *state, if not NULL, as it was started, but with the base to start it with again and without
+ * descriptors (-1). For a split ring the base is the index of the next entry of the available ring.
+ * For a packed ring, bits 0 to 14 are the index of the next available descriptor and bit 15 its
+ * wrap counter; bits 16 to 31 say the same of the next used descriptor.
+ *
+ * After the last one, the instance's own queues can be used again. On failure the vring still runs.
+ * -ENOENT: it does not run; -ENOTCONN: the server has gone, and may come back; -ETIMEDOUT.
+ */
+int blkio_stop_vring(struct blkio *b, int index, struct blkio_vring *state);
+int blkio_stop_vring_async(struct blkio *b, int index, struct blkio_vring *state);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

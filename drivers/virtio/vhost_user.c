@@ -182,6 +182,10 @@ static const struct virtio_transport vu_transport = {
 	.queue_start = vu_queue_start,
 	.update_queues = vu_update_queues,
 	.queue_stop = vu_queue_stop,
+	.hold = vu_hold,
+	.unhold = vu_unhold,
+	.guest_start = vu_guest_start,
+	.guest_stop = vu_guest_stop,
 	.run = vu_run,
 	.event = vu_event,
 	.abandon = vu_abandon,
@@ -208,6 +212,7 @@ static void vu_init(struct blkio *b)
 
 static const struct bk_prop vu_props[] = {
 	VIRTIO_BLK_PROPS,
+	VIRTIO_VRING_PROPS,
 	{ "path", "The path of the Unix socket on which the server listens.", BK_STR, BK_GET_ALWAYS,
 	  BK_SET_CREATED, offsetof(struct vu_dev, path) },
 	{ "fd",
@@ -224,5 +229,6 @@ const struct bk_driver bk_driver_virtio_blk_vhost_user = {
 	.device_size = sizeof(struct vu_dev),
 	.props = vu_props,
 	.init = vu_init,
+	.vring = &virtio_vring_ops,
 	VIRTIO_BLK_DRIVER_OPS,
 };

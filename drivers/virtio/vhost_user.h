@@ -6,6 +6,7 @@
  *	vhost_user_reconnect.c  a server that goes and returns
  *	vhost_user_session.c    connection, handshake, features, configuration
  *	vhost_user_memory.c     the memory that the server maps
+ *	vhost_user_vring.c      a guest's rings in place of our own
  *	vhost_user_queue.c      which rings the server is told of, and when
  *	vhost_user_ring.c       a ring: telling the server of it, stopping it
  *	vhost_user_inflight.c   memory in which the server notes what it has in flight
@@ -155,6 +156,10 @@ int vu_pause_ring(struct vu_dev *d, struct virtio_vring *r, int kick_fd, enum vu
 bool vu_ring_was_idle(const struct vu_dev *d, const struct virtio_vring *r);
 
 /* vhost_user_vring.c: ops of the transport */
+int vu_hold(struct virtio_blk *v, const struct virtio_vring *home);
+int vu_unhold(struct virtio_blk *v);
+int vu_guest_start(struct virtio_blk *v, struct virtio_guest *g);
+int vu_guest_stop(struct virtio_blk *v, struct virtio_guest *g);
 
 /* vhost_user_memory.c */
 int vu_map(struct virtio_blk *v, struct bk_region *region, int fd, int64_t fd_offset);

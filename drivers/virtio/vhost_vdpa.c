@@ -280,6 +280,11 @@ static const struct virtio_transport vdpa_transport = {
 	.queue_start = vdpa_queue_start,
 	.queue_stop = vdpa_queue_stop,
 	.split_guests = true,
+	.check_guests = vdpa_check_guests,
+	.hold = vdpa_hold,
+	.unhold = vdpa_unhold,
+	.guest_start = vdpa_guest_start,
+	.guest_stop = vdpa_guest_stop,
 	.run = vdpa_run,
 	.event = vdpa_event,
 	.abandon = virtio_status_abandon,
@@ -297,6 +302,7 @@ static void vdpa_init(struct blkio *b)
 
 static const struct bk_prop vdpa_props[] = {
 	VIRTIO_BLK_PROPS,
+	VIRTIO_VRING_PROPS,
 	{ "path", "The character device to open, such as /dev/vhost-vdpa-0.", BK_STR, BK_GET_ALWAYS,
 	  BK_SET_CREATED, offsetof(struct vdpa_dev, path) },
 	{ "fd",
@@ -311,5 +317,6 @@ const struct bk_driver bk_driver_virtio_blk_vhost_vdpa = {
 	.device_size = sizeof(struct vdpa_dev),
 	.props = vdpa_props,
 	.init = vdpa_init,
+	.vring = &virtio_vring_ops,
 	VIRTIO_BLK_DRIVER_OPS,
 };

@@ -3,6 +3,7 @@
  * What the files of the vhost-vdpa transport share.
  *
  *	vhost_vdpa.c         properties, the driver, the device, our own rings
+ *	vhost_vdpa_vring.c   a guest's rings in place of our own
  *	vhost_vdpa_memory.c  the memory that the device can reach
  *	vhost_vdpa_ring.c    a ring: telling the device of it
  */
@@ -53,6 +54,11 @@ static inline bool vdpa_has(const struct vdpa_dev *d, unsigned backend_feature)
 /* Functions that return int: 0 or bk_err(). */
 
 /* vhost_vdpa_vring.c: ops of the transport */
+int vdpa_check_guests(const struct virtio_blk *v);
+int vdpa_hold(struct virtio_blk *v, const struct virtio_vring *home);
+int vdpa_unhold(struct virtio_blk *v);
+int vdpa_guest_start(struct virtio_blk *v, struct virtio_guest *g);
+int vdpa_guest_stop(struct virtio_blk *v, struct virtio_guest *g);
 
 /* vhost_vdpa_memory.c: ops of the transport, and ... */
 int vdpa_prepare(struct virtio_blk *v);

@@ -4,6 +4,7 @@
  * member of its device, fills in struct virtio_transport and a struct bk_driver, most of which is
  * VIRTIO_BLK_DRIVER_OPS, and knows nothing of requests or rings.
  *
+ *	virtio_blk_vring.c   a guest's rings in place of our own
  *	virtio_blk.c         features, config space -> limits; connect, start, close
  *	virtio_blk_queue.c   how a queue begins, drains and ends
  *	virtio_blk_request.c the hot functions: request <-> buffers, sleep, spin
@@ -286,6 +287,10 @@ uint64_t virtio_features_for_guests(const struct virtio_blk *v);
 int virtio_check_guest_features(struct blkio *b, const struct bk_prop *p, const union bk_val *val);
 int virtio_get_guest_features(struct blkio *b, union bk_val *val);
 
+/* ---- virtio_blk_vring.c ------------------------------------------------------------------- */
+
+extern const struct bk_vring_ops virtio_vring_ops;
+
 /* ---- virtio_blk_queue.c ------------------------------------------------------------------- */
 
 int virtio_blk_queue_init(struct blkio *b, struct blkioq *q);
@@ -424,5 +429,18 @@ static inline bool virtio_has(const struct virtio_blk *v, unsigned feature)
 	      BK_INT,	      BK_GET_LIMIT,                                                         \
 	      BK_SET_NEVER,   .get = virtio_get_max_segments },                                     \
 	    BK_POLL_MAX_NS
+
+/* And those of transports with queue passthrough. */
+#define VIRTIO_VRING_PROPS                                                                         \
+	BK_NUM_VRINGS,                                                                             \
+	{                                                                                          \
+		"vring-features",                                                                  \
+		    "The virtio feature bits that a guest has accepted, out of "                   \
+		    "blkio_get_vring_features(); the library's own queues keep to them, "          \
+		    "too. 0: those that the library accepts, which reading it returns.",           \
+		    BK_UINT64, BK_GET_CONNECTED, BK_SET_CONNECTED,                                 \
+		    offsetof(struct virtio_blk, guest_features),                                   \
+		    .get = virtio_get_guest_features, .check = virtio_check_guest_features         \
+	}
 
 #endif

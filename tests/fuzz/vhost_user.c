@@ -3,12 +3,14 @@
  * Fuzzer: a vhost-user server. It answers whatever the library asks over a socket pair, when the
  * library waits for it: mostly as it should, at times wrongly, in pieces, or not at all. It sends
  * what it likes over the backend channel, shrinks the memory that it is given, and plays the
- * device.
+ * device. At times the application has a guest, whose virtqueue says what it likes, too.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -225,6 +227,62 @@ static bool server_idle(void *arg)
 	return true;
 }
 
+/* ---- A guest ------------------------------------------------------------------------------ */
+
+enum { GUEST_LEN = 1 << 16, GUEST_RING = 8, GUEST_AT = 1 << 20, HAS_GUEST = 0x4000 };
+
+static struct guest {
+	struct blkio_mem_region memory;
+	int fd;
+} guest;
+
+static void guest_begin(void)
+{
+	guest.memory = (struct blkio_mem_region){ .len = GUEST_LEN,
+						  .iova = GUEST_AT,
+						  .flags = BLKIO_MEM_GUEST };
+	guest.memory.fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	guest.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	MUST(guest.memory.fd >= 0 && guest.fd >= 0 && !ftruncate(guest.memory.fd, GUEST_LEN));
+	MUST(!fcntl(guest.memory.fd, F_ADD_SEALS, F_SEAL_SHRINK)); /* as SECURITY.md advises */
+	guest.memory.addr =
+	    mmap(NULL, GUEST_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, guest.memory.fd, 0);
+	MUST(guest.memory.addr != MAP_FAILED);
+}
+
+static void guest_end(void)
+{
+	munmap(guest.memory.addr, GUEST_LEN);
+	close(guest.memory.fd);
+	close(guest.fd);
+}
+
+/* Start the vring or stop it, whatever is in it; at times at addresses that are not the guest's. */
+static void guest_turn(struct traffic *t)
+{
+	struct blkio_vring v = {
+		.size = GUEST_RING,
+		.desc = GUEST_AT,
+		.driver = GUEST_AT + 1024,
+		.device = GUEST_AT + 2048,
+		.kick_fd = guest.fd,
+		.call_fd = guest.fd,
+		.err_fd = -1,
+	};
+	uint8_t how = fuzz_u8(t->in);
+
+	fuzz_patch(t->in, (char *)guest.memory.addr + 1024, 4 + 2 * GUEST_RING);
+	fuzz_patch(t->in, (char *)guest.memory.addr + 2048, 6 + 8 * GUEST_RING);
+	if (how & 1)
+		blkio_map_mem_region(t->b, &guest.memory);
+	if (how & 2)
+		fuzz_patch(t->in, &v, offsetof(struct blkio_vring, kick_fd));
+	if (how & 4)
+		blkio_stop_vring(t->b, 0, how & 8 ? &v : NULL);
+	else
+		blkio_start_vring(t->b, 0, &v);
+}
+
 /* ---- Fuzzer ------------------------------------------------------------------------------- */
 
 void fuzz_one(const uint8_t *data, size_t len)
@@ -254,12 +312,19 @@ void fuzz_one(const uint8_t *data, size_t len)
 	fuzz_world.idle = server_idle;
 	fuzz_world.arg = &s;
 	MUST(!blkio_create("virtio-blk-vhost-user", &b) && !blkio_set_int(b, "fd", pair[1]));
+	if (s.says.slots & HAS_GUEST) {
+		s.t.more = guest_turn;
+		guest_begin();
+	}
 	if (blkio_connect(b)) {
 		close(pair[1]);
 	} else {
+		blkio_set_int(b, "num-vrings", s.t.more != NULL);
 		traffic_run(&s.t, b, &s.in);
 	}
 	blkio_destroy(&b);
+	if (s.t.more)
+		guest_end();
 	close(s.sock);
 	if (s.backend >= 0)
 		close(s.backend);
