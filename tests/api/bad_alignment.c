@@ -87,7 +87,7 @@ static void properties(struct device *d)
 
 static const struct test tests[] = {
 	{ "requests", requests, T_ALIGNED },
-	{ "buffers", buffers, T_ALIGNED | T_IO_URING },
+	{ "buffers", buffers, T_ALIGNED | T_KERNEL },
 	{ "properties are consistent", properties, T_ANY },
 };
 TEST_MAIN(tests)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* No file descriptors left, at every step that needs one: EMFILE, a message, and no leak. */
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "io.h"
 #include "sys.h"

@@ -41,7 +41,7 @@ static void properties(struct device *d)
 
 static const struct test tests[] = {
 	{ "drivers", drivers, 0 },
-	{ "properties", properties, T_IO_URING },
-	{ "properties of null", properties, T_ANY, T_PATH },
+	{ "properties", properties, T_KERNEL },
+	{ "properties of null", properties, T_ANY, T_PATH | T_URI },
 };
 TEST_MAIN(tests)

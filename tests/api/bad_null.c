@@ -78,6 +78,7 @@ static void queue(struct device *d)
 	blkioq_discard(NULL, 0, 1, NULL, 0);
 	blkioq_flush(NULL, NULL, 0);
 	blkioq_report_zones(NULL, 0, NULL, 1, NULL, 0);
+	blkioq_zone_append(NULL, 0, &c, 1, NULL, NULL, 0);
 	blkioq_open_zone(NULL, 0, NULL, 0);
 	blkioq_close_zone(NULL, 0, NULL, 0);
 	blkioq_finish_zone(NULL, 0, NULL, 0);
@@ -93,9 +94,8 @@ static void queue(struct device *d)
 }
 
 /* Buffers that are no memory: the device finds out, or the library; the process lives. */
-static void buffers(struct device *d)
+static void check_buffers(struct device *d, struct blkio *b)
 {
-	struct blkio *b = device_start(d);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	struct iovec iov[2] = { { NULL, 4096 }, { NULL, 4096 } };
 	int results[] = {
@@ -120,10 +120,21 @@ static void buffers(struct device *d)
 	blkio_destroy(&b);
 }
 
+static void buffers(struct device *d)
+{
+	check_buffers(d, device_start(d));
+}
+
+static void bounced(struct device *d)
+{
+	check_buffers(d, device_start_with(d, "bounce-buffers", "4"));
+}
+
 static const struct test tests[] = {
 	{ "instance", instance, 0 },
 	{ "arguments", arguments, T_ANY },
 	{ "queue", queue, 0 },
 	{ "buffers", buffers, T_STORES },
+	{ "buffers, bounced", bounced, T_STORES },
 };
 TEST_MAIN(tests)
