@@ -68,6 +68,29 @@ static void smallest_request(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* The properties are promises: what keeps to them works, on every kind of queue. */
+static void properties_hold(struct device *d)
+{
+	static const char *const kinds[][2] = {
+		{ "num-queues", "1" },
+		{ "register-buffers", "true" },
+		{ "bounce-buffers", "4" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct blkio *b;
+		struct blkio_mem_region r;
+
+		if (!strcmp(kinds[i][0], "register-buffers") && !(d->target->traits & T_IO_URING))
+			continue;
+		b = device_start_with(d, kinds[i][0], kinds[i][1]);
+		CHECK_OK(blkio_alloc_mem_region(b, &r, ALIGNED_LEN));
+		CHECK_OK(blkio_map_mem_region(b, &r));
+		check_limits(b, blkio_get_queue(b, 0), r.addr);
+		blkio_destroy(&b);
+	}
+}
+
 /* Buffered targets take any address and length. */
 static void unaligned(struct device *d)
 {
@@ -170,7 +193,7 @@ static void odd_iovecs(struct device *d)
 static void many_vectored_in_flight(struct device *d)
 {
 	enum { N = 64, SEGS = 8 };
-	struct blkio *b = device_start_with(d, "num-entries", "4");
+	struct blkio *b = device_start_narrow(d, 4);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	struct blkio_completion c[N];
 	char *buf = buffer(N * SEGS * BLOCK);
@@ -304,14 +327,16 @@ static const struct test tests[] = {
 	{ "write then read", write_then_read, T_STORES },
 	{ "read sees the medium", read_sees_the_medium, T_STORES },
 	{ "smallest request", smallest_request, T_STORES },
-	{ "unaligned buffers and lengths", unaligned, T_STORES, T_DIRECT | T_VIRTIO },
+	{ "what keeps to the properties works", properties_hold, T_STORES },
+	{ "unaligned buffers and lengths", unaligned, T_STORES,
+	  T_DIRECT | T_ALIGNED | T_VIRTIO | T_BLOCKS },
 	{ "vectored, up to max-segments, virtio beyond", vectored, T_STORES },
-	{ "too many segments", too_many_segments, T_ANY, T_VIRTIO },
+	{ "too many segments", too_many_segments, T_ANY, T_REGIONS },
 	{ "odd iovecs", odd_iovecs, T_STORES },
-	{ "many vectored requests in flight", many_vectored_in_flight, T_STORES | T_IO_URING,
+	{ "many vectored requests in flight", many_vectored_in_flight, T_STORES | T_KERNEL,
 	  T_DIRECT },
 	{ "FUA writes", writes_with_fua, T_ANY },
-	{ "FUA and flush reach the device", flushes_reach_the_device, T_BLOCK | T_IO_URING },
+	{ "FUA and flush reach the device", flushes_reach_the_device, T_BLOCK | T_KERNEL },
 	{ "flush with writes around", flush_with_writes_around, T_ANY },
 	{ "through a memory region", through_a_region, T_STORES },
 };

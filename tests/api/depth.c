@@ -80,7 +80,7 @@ static void most_entries(struct device *d)
 /* Only submit, never collect, for a while: completions must not overflow anything. */
 static void submit_without_collecting(struct device *d)
 {
-	struct blkio *b = device_start_with(d, "num-entries", "4");
+	struct blkio *b = device_start_narrow(d, 4);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	struct blkio_completion *c = calloc(MANY, sizeof(*c));
 	char *buf = buffer(BLOCK);
@@ -107,7 +107,7 @@ static uint32_t random_below(uint32_t *state, uint32_t n)
 static void random_mix(struct device *d)
 {
 	enum { ROUNDS = 60, BATCH = 100 };
-	struct blkio *b = device_start_with(d, "num-entries", "16");
+	struct blkio *b = device_start_narrow(d, 16);
 	struct blkioq *q = blkio_get_queue(b, 0);
 	char *model = calloc(1, DEVICE_SIZE), *bufs = buffer(BATCH * BLOCK);
 	struct blkio_completion c[BATCH];
@@ -160,7 +160,7 @@ static const struct test tests[] = {
 	{ "10000 requests, ring of 1", one_entry, T_IO_URING, 0, 40 },
 	{ "10000 requests, ring of 100", odd_entries, T_IO_URING, 0, 40 },
 	{ "10000 requests, ring of 32768", most_entries, T_IO_URING, 0, 40 },
-	{ "submit without collecting", submit_without_collecting, T_IO_URING, 0, 40 },
-	{ "random mix against a model", random_mix, T_STORES | T_IO_URING },
+	{ "submit without collecting", submit_without_collecting, T_KERNEL, 0, 40 },
+	{ "random mix against a model", random_mix, T_KERNEL },
 };
 TEST_MAIN(tests)

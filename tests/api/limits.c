@@ -205,7 +205,7 @@ static void zeroes_of_more_than_4_gib(struct device *d)
 	blkio_destroy(&b);
 }
 
-static void capacity_is_read_anew(struct device *d)
+static void capacity_is_read_again(struct device *d)
 {
 	struct blkio *b = device_start(d);
 
@@ -244,7 +244,7 @@ static const struct test tests[] = {
 	{ "read of more than 2 GiB", read_of_more_than_2_gib, T_FILE, T_DIRECT, 60 },
 	{ "zeroes and discard of more than 4 GiB", zeroes_of_more_than_4_gib, T_FILE, T_DIRECT,
 	  60 },
-	{ "capacity is read anew", capacity_is_read_anew, T_FILE },
+	{ "capacity is read again", capacity_is_read_again, T_FILE },
 	{ "file size limit", file_size_limit, T_FILE, T_DIRECT },
 };
 TEST_MAIN(tests)

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io.h"
+#include "slow.h"
 #include "sys.h"
 #include "test.h"
 
@@ -184,6 +186,71 @@ static void ring_without_memlock(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* An instance on fd whose one ring takes about 3 MiB. */
+static struct blkio *start_with_large_ring(struct device *d, int fd)
+{
+	struct blkio *b;
+
+	CHECK_OK(blkio_create(d->driver, &b));
+	CHECK_OK(blkio_set_int(b, "fd", fd));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_set_int(b, "num-entries", 32768));
+	CHECK_OK(blkio_start(b));
+	return b;
+}
+
+/*
+ * The kernel gives the memory of a closed ring back when its last request has ended. Until then it
+ * may count against the limit, in which there is room for one: the next ring waits for it.
+ */
+static void ring_memory_comes_late(struct device *d)
+{
+	const struct rlimit limit = { 4 << 20, 4 << 20 };
+	int fd = (int)SYS(open(d->path, O_RDWR | O_CLOEXEC));
+	int other_fd = (int)SYS(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	struct slow *memory = slow_new(BLOCK);
+	struct blkio *b;
+	struct blkioq *q;
+
+	drop_privileges();
+	SYS(setrlimit(RLIMIT_MEMLOCK, &limit));
+	b = start_with_large_ring(d, fd);
+	q = blkio_get_queue(b, 0);
+	blkioq_write(q, 0, slow_buffer(memory), BLOCK, NULL, 0);
+	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
+	blkio_destroy(&b); /* after 5 seconds, with the request still in flight */
+	slow_release_after(memory, 300);
+	b = start_with_large_ring(d, other_fd);
+	blkio_destroy(&b);
+	slow_free(memory);
+}
+
+/* So does the thread of sq-poll: of this user, there may be one besides the test's own. */
+static void sq_poll_thread_ends_late(struct device *d)
+{
+	int fd = (int)SYS(open(d->path, O_RDWR | O_CLOEXEC | direct_flag(d)));
+	struct blkio *b;
+	int ret;
+
+	drop_privileges();
+	limit_processes(2);
+	CHECK_OK(blkio_create(d->driver, &b));
+	CHECK_OK(blkio_set_int(b, "fd", fd));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_set_bool(b, "sq-poll", true));
+	CHECK_OK(blkio_start(b));
+	for (int i = 0; i < 20; i++) {
+		CHECK_OK(blkio_remove_queue(b, 0));
+		CHECK_OK(blkio_add_queue(b));
+	}
+	test_forget_error();
+	ret = blkio_add_queue(b);
+	if (ret < 0) /* some kernels do not count them */
+		test_err(__FILE__, __LINE__, "add", ret, EAGAIN, "sq-poll", "RLIMIT_NPROC", NULL);
+	blkio_destroy(&b);
+	limit_processes(RLIM_INFINITY);
+}
+
 static void mapping_tells_the_truth_about_pinning(struct device *d)
 {
 	struct blkio *b = device_connect(d);
@@ -232,20 +299,16 @@ static void single_issuer_in_its_thread(struct device *d)
 	blkio_destroy(&b);
 }
 
-/* Breaking the promise: an error that says so, or it works; never a hang or a lost request. */
-static void single_issuer_misused(struct device *d)
+/* The calling thread is not the queue's: an error that says so, or it works. */
+static void check_stranger(struct blkioq *q)
 {
-	struct blkio *b = start_with_combination(d, 1u << 0);
-	struct user user = { .q = blkio_get_queue(b, 0) };
 	struct blkio_completion c;
 	char *buf = buffer(BLOCK);
 	int ret;
 
-	CHECK_EQ(pthread_create(&user.thread, NULL, use_queue, &user), 0);
-	CHECK_EQ(pthread_join(user.thread, NULL), 0);
-	blkioq_read(user.q, 0, buf, BLOCK, NULL, 0);
+	blkioq_read(q, 0, buf, BLOCK, NULL, 0);
 	test_forget_error();
-	ret = blkioq_do_io(user.q, &c, 1, 1, NULL);
+	ret = blkioq_do_io(q, &c, 1, 1, NULL);
 	if (ret < 0) {
 		CHECK_EQ(ret, -EEXIST);
 		CHECK(strstr(blkio_get_error_msg(), "single-issuer"));
@@ -253,8 +316,71 @@ static void single_issuer_misused(struct device *d)
 		CHECK_EQ(ret, 1);
 		CHECK_EQ(c.ret, 0);
 	}
-	blkio_destroy(&b);
 	buffer_free(buf);
+}
+
+/* Breaking the promise: never a hang or a lost request. */
+static void single_issuer_misused(struct device *d)
+{
+	struct blkio *b = start_with_combination(d, 1u << 0);
+	struct user user = { .q = blkio_get_queue(b, 0) };
+
+	CHECK_EQ(pthread_create(&user.thread, NULL, use_queue, &user), 0);
+	CHECK_EQ(pthread_join(user.thread, NULL), 0);
+	check_stranger(user.q);
+	blkio_destroy(&b);
+}
+
+struct heir {
+	struct user own;
+	struct blkioq *inherited;
+};
+
+static void *use_both(void *arg)
+{
+	struct heir *h = arg;
+
+	use_queue(&h->own);
+	check_stranger(h->inherited);
+	return NULL;
+}
+
+/* A thread that has ended leaves its place in memory to another one, but not its queue. */
+static void single_issuer_that_ended(struct device *d)
+{
+	struct blkio *b = start_with_combination(d, 1u << 0), *other;
+	struct heir h = { .inherited = blkio_get_queue(b, 0) };
+	struct user user = { .q = h.inherited };
+
+	CHECK_EQ(pthread_create(&user.thread, NULL, use_queue, &user), 0);
+	CHECK_EQ(pthread_join(user.thread, NULL), 0);
+	other = start_with_combination(d, 1u << 0);
+	h.own.q = blkio_get_queue(other, 0);
+	CHECK_EQ(pthread_create(&h.own.thread, NULL, use_both, &h), 0);
+	CHECK_EQ(pthread_join(h.own.thread, NULL), 0);
+	blkio_destroy(&other);
+	blkio_destroy(&b);
+}
+
+/* The child makes no call on what is the parent's; if it does, it learns so. */
+static void single_issuer_in_the_child(struct device *d)
+{
+	struct blkio *b = start_with_combination(d, 1u << 0);
+	struct heir h = { .inherited = blkio_get_queue(b, 0) };
+	pid_t child;
+	int status;
+
+	use_queue(&(struct user){ .q = h.inherited });
+	child = (pid_t)SYS(fork());
+	if (!child) {
+		h.own.q = blkio_get_queue(start_with_combination(d, 1u << 0), 0);
+		use_both(&h);
+		_exit(0);
+	}
+	SYS(waitpid(child, &status, 0));
+	CHECK_EQ(status, 0);
+	use_queue(&(struct user){ .q = h.inherited });
+	blkio_destroy(&b);
 }
 
 static const struct test tests[] = {
@@ -263,9 +389,13 @@ static const struct test tests[] = {
 	{ "across regions", across_regions, T_IO_URING },
 	{ "register-buffers with RLIMIT_MEMLOCK 0", without_memlock, T_IO_URING },
 	{ "ring with RLIMIT_MEMLOCK 0", ring_without_memlock, T_IO_URING, T_DIRECT },
+	{ "sq-poll thread that ends late", sq_poll_thread_ends_late, T_IO_URING },
+	{ "ring memory that is given back late", ring_memory_comes_late, T_IO_URING | T_OFFLOADS },
 	{ "may-pin-mem-regions tells the truth", mapping_tells_the_truth_about_pinning,
 	  T_IO_URING },
 	{ "single-issuer in its own thread", single_issuer_in_its_thread, T_IO_URING },
 	{ "single-issuer misused", single_issuer_misused, T_IO_URING },
+	{ "single-issuer that has ended", single_issuer_that_ended, T_IO_URING },
+	{ "single-issuer in a child process", single_issuer_in_the_child, T_IO_URING },
 };
 TEST_MAIN(tests)

@@ -104,6 +104,75 @@ static void discard(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* "request-alignment" 1 means just that, whatever the blocks below: also up to an odd end. */
+static void any_bytes(struct device *d)
+{
+	static const struct {
+		size_t start, len;
+	} cases[] = { { 1, 1 },
+		      { 511, 2 },
+		      { 1000, BLOCK },
+		      { BLOCK - 1, BLOCK + 2 },
+		      { BLOCK, 100 },
+		      { 777, AREA },
+		      { BLOCK + 3, 509 },
+		      { AREA + 1, 512 },
+		      { DEVICE_SIZE - 5000, 5000 } };
+	static const uint32_t flags[] = { 0, BLKIO_REQ_NO_UNMAP, BLKIO_REQ_FUA };
+	char *buf = buffer(DEVICE_SIZE);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases) * ARRAY_LEN(flags); i++) {
+		size_t start = cases[i / ARRAY_LEN(flags)].start;
+		size_t len = cases[i / ARRAY_LEN(flags)].len;
+		struct blkio *b = start_filled(d, buf);
+		struct blkioq *q = blkio_get_queue(b, 0);
+
+		if (io_zeroes(q, start, len, flags[i % ARRAY_LEN(flags)]))
+			FAIL("%zu zeroes at %zu: %s", len, start, io_msg());
+		check_hole(q, buf, start, len);
+		blkio_destroy(&b);
+		device_peek(d, 0, buf, DEVICE_SIZE);
+		check_pattern(buf, 0, start, 1);
+		check_all(buf + start, len, 0);
+		check_pattern(buf + start + len, start + len, DEVICE_SIZE - start - len, 1);
+	}
+	buffer_free(buf);
+}
+
+/* What a discard covers in part keeps its data on a block device. */
+static void discard_any_bytes(struct device *d)
+{
+	char *buf = buffer(DEVICE_SIZE);
+	struct blkio *b = start_filled(d, buf);
+	struct blkioq *q = blkio_get_queue(b, 0);
+	uint64_t full = device_allocated(d);
+
+	CHECK_EQ(io_discard(q, 1, 1, 0), 0);
+	CHECK_EQ(io_discard(q, BLOCK - 1, 2, 0), 0);
+	CHECK_EQ(io_discard(q, AREA - 1, AREA + 2, 0), 0);
+	CHECK(device_allocated(d) <= full - AREA);
+	CHECK_EQ(io_read(q, 0, buf, DEVICE_SIZE, 0), 0);
+	check_pattern(buf, 0, 1, 1);
+	check_pattern(buf + BLOCK + 1, BLOCK + 1, AREA - 1 - BLOCK - 1, 1);
+	check_all(buf + AREA, AREA, 0);
+	check_pattern(buf + 2 * AREA + 1, 2 * AREA + 1, DEVICE_SIZE - 2 * AREA - 1, 1);
+	buffer_free(buf);
+	blkio_destroy(&b);
+}
+
+/* Part of a block is for zero buffers only. */
+static void odd_without_fallback(struct device *d)
+{
+	char *buf = buffer(DEVICE_SIZE);
+	struct blkio *b = start_filled(d, buf);
+	struct blkioq *q = blkio_get_queue(b, 0);
+
+	CHECK_IO_ERR(io_zeroes(q, 1, AREA, BLKIO_REQ_NO_FALLBACK), ENOTSUP, "NO_FALLBACK");
+	check_hole(q, buf, 0, 0);
+	buffer_free(buf);
+	blkio_destroy(&b);
+}
+
 static void empty_ranges(struct device *d)
 {
 	struct blkio *b = device_start(d);
@@ -175,6 +244,9 @@ static const struct test tests[] = {
 	{ "write zeroes without fallback", without_fallback, T_STORES },
 	{ "NO_UNMAP keeps space, plain gives it back", allocation, T_DISCARDS },
 	{ "discard", discard, T_DISCARDS },
+	{ "write zeroes to any bytes", any_bytes, T_STORES, T_ALIGNED | T_VIRTIO | T_BLOCKS, 60 },
+	{ "discard any bytes", discard_any_bytes, T_DISCARDS, T_ALIGNED | T_VIRTIO | T_BLOCKS },
+	{ "part of a block without fallback", odd_without_fallback, T_BLOCK, T_ALIGNED },
 	{ "empty ranges", empty_ranges, T_ANY },
 	{ "past the end", past_the_end, T_ANY, T_FILE },
 	{ "files keep their size", files_keep_their_size, T_FILE },
