@@ -261,8 +261,9 @@ static void finish(struct lane *l, const struct blkio_completion *c)
 		count(&l->s->totals->verified, shadow_check(sh, r->first, r->n, l->scratch));
 	} else if (r->kind == WRITE) {
 		shadow_set(sh, r->first, r->n, r->version);
-	} else if (r->kind == WRITE_ZEROES && !c->ret) {
-		shadow_set(sh, r->first, r->n, SHADOW_ZEROES);
+	} else if (r->kind == WRITE_ZEROES) {
+		/* A kernel that refuses has dropped the page cache of the range already. */
+		shadow_set(sh, r->first, r->n, c->ret ? SHADOW_ANYTHING : SHADOW_ZEROES);
 	} else if (r->kind == DISCARD) {
 		shadow_set(sh, r->first, r->n, SHADOW_ANYTHING);
 	}

@@ -108,6 +108,8 @@ static struct blkio *start_instance(struct device *d, enum way way)
 		CHECK_OK(blkio_set_bool(b, "register-buffers", way & OPT_INS));
 		CHECK_OK(blkio_set_bool(b, "sq-poll", way & SQ_POLL));
 	}
+	if ((d->target->traits & (T_KERNEL | T_IO_URING)) == T_KERNEL)
+		CHECK_OK(blkio_set_int(b, "num-threads", 8));
 	CHECK_OK(blkio_start(b));
 	return b;
 }
@@ -210,7 +212,7 @@ static void help(void)
 	       "  --seconds N    how long each case takes on each target (default: %d)\n"
 	       "  --threads N    threads, of %d queues each (default: 2)\n"
 	       "  --seed N       of what is done where, and of the data (default: the time)\n"
-	       "What was done so far is told at the end, also of SIGINT. And of all tests:\n\n",
+	       "At the end, also by SIGINT, it prints what was done so far. And of all tests:\n\n",
 	       DEFAULT_SECONDS, LANES);
 }
 
