@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from testvm.kernel_log import complaints
 
 HERE = Path(__file__).resolve().parent
 SKIP = 77
+SECONDS = 120  # more than anything here takes on a busy machine, less than a guest that sleeps
 
 
 def vm(*args: str, **options) -> subprocess.CompletedProcess:
@@ -48,7 +50,7 @@ class CommandTest(unittest.TestCase):
             self.assertIn("Linux version", (out / "dmesg.log").read_text())
 
     def test_output_is_live_and_boot_is_quick(self) -> None:
-        with subprocess.Popen([HERE / "run", "--verbose", "sh", "-c", "echo now; sleep 60"],
+        with subprocess.Popen([HERE / "run", "--verbose", "sh", "-c", "echo now; sleep 300"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout and process.stderr
             self.assertEqual(process.stdout.readline(), "now\n")
@@ -58,20 +60,20 @@ class CommandTest(unittest.TestCase):
             boot_seconds = cpu_seconds(qemu)
             process.send_signal(signal.SIGTERM)
             stderr = process.stderr.read()
-            self.assertEqual(process.wait(timeout=10), 130)
+            self.assertEqual(process.wait(timeout=SECONDS), 130)
         self.assertFalse(is_alive(qemu), "QEMU survived its runner")
         self.assertRegex(stderr, r"ready after [\d.]+ s")
         # Processor time: what else the machine is doing is not the VM's fault.
-        self.assertLess(boot_seconds, 15.0)
+        self.assertLess(boot_seconds, 30.0)
 
     def test_qemu_does_not_survive_a_killed_runner(self) -> None:
-        with subprocess.Popen([HERE / "run", "sh", "-c", "echo now; sleep 60"],
+        with subprocess.Popen([HERE / "run", "sh", "-c", "echo now; sleep 300"],
                               stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             self.assertEqual(process.stdout.readline(), "now\n")
             qemu = qemu_of(process.pid)[0]
             process.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while is_alive(qemu) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.assertFalse(is_alive(qemu), "QEMU survived its runner")
@@ -86,7 +88,7 @@ class TroubleTest(unittest.TestCase):
             result = vm("--timeout", seconds, "sleep", "300")
             self.assertEqual(result.returncode, 124, result.stderr)
             self.assertIn("'sleep' exceeded", result.stderr)
-            self.assertLess(time.monotonic() - start, 30)
+            self.assertLess(time.monotonic() - start, SECONDS)
 
     def test_kernel_warning_fails_a_passing_command(self) -> None:
         result = vm("sh", "-c", self.WARN + "0")
@@ -101,7 +103,7 @@ class TroubleTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
     def test_panic(self) -> None:
-        result = vm("sh", "-c", "echo c >/proc/sysrq-trigger; sleep 60")
+        result = vm("sh", "-c", "echo c >/proc/sysrq-trigger; sleep 300")
         self.assertEqual(result.returncode, 125)
         self.assertIn("the guest died", result.stderr)
         self.assertIn("Kernel panic", result.stderr)
@@ -122,7 +124,7 @@ class TroubleTest(unittest.TestCase):
         start = time.monotonic()
         result = vm("sh", "-c", "sleep 300 & echo started")
         self.assertEqual((result.stdout, result.returncode), ("started\n", 0))
-        self.assertLess(time.monotonic() - start, 30)
+        self.assertLess(time.monotonic() - start, SECONDS)
 
 
 class MachineTest(unittest.TestCase):
@@ -150,7 +152,10 @@ class UsageTest(unittest.TestCase):
         self.assertIn("give either a command or --shell", result.stderr)
 
     def test_qemu_missing(self) -> None:
-        result = vm("true", env={"PATH": "/nonexistent"})
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("dirname", "readlink"):  # with which the runner finds Python
+                os.symlink(shutil.which(name), Path(folder) / name)
+            result = vm("true", env={"PATH": folder})
         self.assertEqual(result.returncode, SKIP)
         self.assertIn("qemu-system-x86_64 is missing; run tests/vm/setup", result.stderr)
 

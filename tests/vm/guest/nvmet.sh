@@ -3,7 +3,7 @@
 # An NVMe/TCP target over a null_blk with storage, and this kernel's own initiator connected to it.
 
 modprobe -a nvmet-tcp nvme-tcp
-make_nullb nullb-nvmet irqmode=1 blocksize=4096 size=128 memory_backed=1 discard=1
+make_nullb nullb-nvmet irqmode=1 blocksize=512 size=128 memory_backed=1 discard=1
 
 nqn=nqn.2024-01.vm:target
 nvmet=/sys/kernel/config/nvmet
@@ -32,4 +32,4 @@ find_nvmet_disk() {
 	[ -e "$nvmet_disk" ]
 }
 retry find_nvmet_disk
-guest_env="$guest_env VM_NVMET_DEVICE=$nvmet_disk"
+guest_env="$guest_env VM_NVMET_DEVICE=$nvmet_disk VM_NVMET_URI=nvme+tcp://127.0.0.1/$nqn"

@@ -26,19 +26,27 @@ SECONDS = 250
 DISKS = (("forgets", "io_uring", "/dev/$(nvme forgets)n1"),
          ("block", "io_uring", "/dev/$(nvme block)n1"),
          ("passthrough", "nvme-io_uring", "/dev/$(nvme passthrough)n1"),
-         ("vfio", "virtio-blk-vfio-pci", "$device"))
-NVME = 3
-# Beside the profile's own devices.
-PORT = "1e.0"
-# They are numbered as they are found, which is another order every time.
-SETUP = f"""
-nvme() {{ basename "$(dirname "$(grep -l "^$1 *$" /sys/class/nvme/*/serial)")"; }}
-modprobe nvme
-until [ -e /dev/nvme2n1 ] && [ -e /dev/ng2n1 ]; do sleep 0.1; done
-folder=$(echo /sys/devices/pci0000:00/0000:00:{PORT}/0000:*:00.0)
-device=${{folder##*/}}
-echo vfio-pci >$folder/driver_override
-[ -e $folder/driver ] || echo $device >/sys/bus/pci/drivers_probe
+         ("vfio", "virtio-blk-vfio-pci", "$vfio"),
+         ("pci", "nvme-vfio-pci", "$pci"))
+# Those that VFIO lends: QEMU's device, and the slot of its port beside the profile's own.
+LENT = {"vfio": ("virtio-blk-pci,disable-legacy=on,iommu_platform=on", "1e.0"),
+        "pci": ("nvme,serial=pci", "1d.0")}
+# The others are numbered as they are found, which is another order every time.
+SETUP = """
+lent() {
+	folder=$(echo /sys/devices/pci0000:00/0000:00:$1/0000:*:00.0)
+	echo vfio-pci >$folder/driver_override
+	[ -e $folder/driver ] || echo ${folder##*/} >/sys/bus/pci/drivers_probe
+	echo ${folder##*/}
+}
+nvme() { basename "$(dirname "$(grep -l "^$1 *$" /sys/class/nvme/*/serial)")"; }
+"""
+SETUP += "".join(f"{name}=$(lent {slot})\n" for name, (_device, slot) in LENT.items())
+SETUP += """modprobe nvme
+for serial in forgets block passthrough; do
+	until [ -b /dev/$(nvme $serial)n1 ]; do sleep 0.1; done
+done
+until [ -e /dev/ng$(nvme passthrough | tr -d nvme)n1 ]; do sleep 0.1; done
 """
 
 
@@ -48,12 +56,13 @@ def devices(folder: Path) -> list[str]:
     for number, (name, _driver, _path) in enumerate(DISKS):
         args += ["-blockdev", f"driver=qcow2,node-name={name},cache-clean-interval=0,"
                               f"file.driver=file,file.filename={folder}/{name}.qcow2"]
-        if number < NVME:
+        if name not in LENT:
             args += ["-device", f"nvme,serial={name},drive={name}"]
-        else:
-            args += ["-device", f"pcie-root-port,id=cut,chassis=9,slot=9,addr={PORT}",
-                     "-device", f"virtio-blk-pci,bus=cut,drive={name},disable-legacy=on,"
-                                "iommu_platform=on"]
+            continue
+        device, slot = LENT[name]
+        args += ["-device", f"pcie-root-port,id=port-{name},chassis={10 + number},"
+                            f"slot={10 + number},addr={slot}",
+                 "-device", f"{device},bus=port-{name},drive={name}"]
     return args
 
 

@@ -9,7 +9,7 @@ same() {
 	if [ "$2" = "$3" ]; then
 		echo "ok: $1 is $3"
 	else
-		echo "FAILED: $1 is '$2', wanted '$3'"
+		echo "FAILED: $1 is '$2', wanted '$3'" >&2
 		failures=$((failures + 1))
 	fi
 }
@@ -21,7 +21,7 @@ works() {
 	if "$@"; then
 		echo "ok: $what"
 	else
-		echo "FAILED: $what: $*"
+		echo "FAILED: $what: $*" >&2
 		failures=$((failures + 1))
 	fi
 }

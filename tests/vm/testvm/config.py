@@ -52,7 +52,7 @@ def kernel_folder(config: Config) -> Path:
 
 
 def check_available(config: Config) -> None:
-    remedy = REMEDY + (" --custom-kernel" if config.kernel == "custom" else "")
+    remedy = "scripts/test --custom-kernel makes it" if config.kernel == "custom" else REMEDY
     if platform.machine() != "x86_64":
         raise Unavailable(f"the VM runs host binaries on x86_64 only, this is {platform.machine()}")
     if not shutil.which("qemu-system-x86_64"):

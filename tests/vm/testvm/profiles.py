@@ -39,24 +39,46 @@ PROFILES: dict[str, Profile] = {
             *_file("vfio1", "vfio1"),
             "-device", "virtio-blk-pci,id=blk1,bus=port1,drive=vfio1,num-queues=4,disable-legacy=on,"
                        "iommu_platform=on,packed=on",
-            "-device", "pcie-root-port,id=port2,chassis=2,slot=2",
+            "-device", "pcie-root-port,id=port2,chassis=2,slot=2,addr=1c.0",
+            # A second controller of the same namespaces, for the kernel.
+            "-device", "nvme-subsys,id=shared,nqn=shared",
+            "-device", "nvme,bus=port2,subsys=shared,serial=vm-vfio,max_ioqpairs=4,msix_qsize=5,"
+                       "mdts=7",
+            "-device", "pcie-root-port,id=port4,chassis=4,slot=4",
+            "-device", "nvme,id=kernel,bus=port4,subsys=shared,serial=vm-vfio",
             *_file("vfio2", "vfio2"),
-            "-device", "nvme,bus=port2,drive=vfio2,serial=vm-vfio,max_ioqpairs=4,msix_qsize=5",
+            "-device", "nvme-ns,bus=kernel,drive=vfio2,nsid=1",
+            *_file("vfio3", "vfio3"),
+            "-device", "nvme-ns,bus=kernel,drive=vfio3,nsid=2",
+            *_file("vfio4", "vfio4"),
+            "-device", "nvme-ns,bus=kernel,drive=vfio4,nsid=3,logical_block_size=4096,"
+                       "physical_block_size=4096",
+            *_file("vfio5", "vfio5"),
+            "-device", "nvme-ns,bus=kernel,drive=vfio5,nsid=4,zoned=on,zoned.zone_size=1M,"
+                       "zoned.zone_capacity=1M,zoned.max_open=8,zoned.max_active=8",
+            *_file("vfio6", "vfio6"),
+            "-device", "nvme-ns,bus=kernel,drive=vfio6,nsid=5,ms=8",
         ),
-        disks={"vfio1": 256 * MIB, "vfio2": 256 * MIB},
+        disks={"vfio1": 256 * MIB, "vfio2": 4 * MIB, "vfio3": 256 * MIB,
+               **{f"vfio{n}": 64 * MIB for n in (4, 5, 6)}},
         machine=",kernel-irqchip=split",
         append="intel_iommu=on",
     ),
     "noiommu": Profile(
-        "virtio-blk ($VM_VFIO_VIRTIO_BLK) bound to vfio-pci, with no IOMMU before it; needs --kernel "
-        "custom",
+        "virtio-blk ($VM_VFIO_VIRTIO_BLK) and NVMe ($VM_VFIO_NVME, namespace 2) bound to vfio-pci, "
+        "with no IOMMU before them; needs --kernel custom",
         devices=(
             "-device", "pcie-root-port,id=port3,chassis=3,slot=3",
-            *_file("vfio3", "vfio3"),
-            "-device", "virtio-blk-pci,bus=port3,drive=vfio3,num-queues=4,disable-legacy=on,"
+            *_file("noiommu", "noiommu"),
+            "-device", "virtio-blk-pci,bus=port3,drive=noiommu,num-queues=4,disable-legacy=on,"
                        "packed=on",
+            "-device", "pcie-root-port,id=port7,chassis=7,slot=7",
+            *_file("noiommu2", "noiommu2"),
+            "-device", "nvme,id=noiommu-nvme,bus=port7,serial=vm-noiommu,max_ioqpairs=4,"
+                       "msix_qsize=5,mdts=7",
+            "-device", "nvme-ns,bus=noiommu-nvme,drive=noiommu2,nsid=2",
         ),
-        disks={"vfio3": 256 * MIB},
+        disks={"noiommu": 256 * MIB, "noiommu2": 256 * MIB},
         kernel="custom",
     ),
     "nvme": Profile(
@@ -77,6 +99,12 @@ PROFILES: dict[str, Profile] = {
         ),
         disks={f"nvme{n}": 256 * MIB for n in (1, 2, 3, 4)},
         append="nvme.poll_queues=2",
+    ),
+    "sata": Profile(
+        "a SATA disk with SMART: /dev/sda",
+        devices=(*_file("sata1", "sata1"),
+                 "-device", "ide-hd,bus=ide.0,drive=sata1,serial=vm-sata"),
+        disks={"sata1": 64 * MIB},
     ),
     "nullblk": Profile(
         "null_blk with poll queues: /dev/nullb0 no storage, for speed; nullb1 512 B and nullb2 "

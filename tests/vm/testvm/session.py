@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from benchlib.machine import sockets
 from . import terminal
 from .config import Config, command_script, job_script
 from .kernel_log import complaints
@@ -101,7 +101,7 @@ def _attempt(config: Config, accel: str, work: Path, boot_seconds: float, deadli
 def run(config: Config) -> int:
     # A terminal's user is in no hurry.
     deadline = float("inf") if config.shell else time.monotonic() + config.timeout
-    with tempfile.TemporaryDirectory(prefix="vm-") as folder:
+    with sockets.folder("vm-") as folder:
         work = Path(folder) / "work"
         attempts = accelerators(config)
         # Rarely, about 1 boot in 200, the guest hangs under TCG before it runs anything.
