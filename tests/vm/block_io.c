@@ -66,6 +66,30 @@ static void data(struct device *d)
 	blkio_destroy(&b);
 }
 
+static void properties_hold(struct device *d)
+{
+	(void)d;
+	for (int poll = 0; poll < 2; poll++) {
+		for (int registered = 0; registered < 2; registered++) {
+			struct blkio *b = disk_connect();
+			struct blkio_mem_region r;
+
+			if (poll && !get_bool(b, "supports-poll-queues")) {
+				blkio_destroy(&b);
+				continue;
+			}
+			CHECK_OK(blkio_set_int(b, "num-poll-queues", poll));
+			CHECK_OK(blkio_set_bool(b, "register-buffers", registered));
+			CHECK_OK(blkio_start(b));
+			CHECK_OK(blkio_alloc_mem_region(b, &r, ALIGNED_LEN));
+			CHECK_OK(blkio_map_mem_region(b, &r));
+			check_limits(b, poll ? blkio_get_poll_queue(b, 0) : blkio_get_queue(b, 0),
+				     r.addr);
+			blkio_destroy(&b);
+		}
+	}
+}
+
 static void write_zeroes(struct device *d)
 {
 	static const uint32_t flags[] = { 0, BLKIO_REQ_NO_UNMAP, BLKIO_REQ_FUA,
@@ -200,13 +224,13 @@ static void read_only(struct device *d)
 	CHECK_OK(blkio_create("io_uring", &b));
 	CHECK_OK(blkio_set_str(b, "path", disk_path()));
 	SYS(ioctl(fd, BLKROSET, &yes));
-	CHECK_ERR(blkio_connect(b), EROFS, disk_path(), "read-only");
-	CHECK_OK(blkio_set_bool(b, "read-only", true));
 	CHECK_OK(blkio_connect(b));
 	CHECK_OK(blkio_start(b));
-	SYS(ioctl(fd, BLKROSET, &no));
 	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), 0);
-	CHECK_IO_ERR(io_write(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), EBADF, "");
+	CHECK_IO_ERR(io_write(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), EPERM, "");
+	CHECK_IO_ERR(io_zeroes(blkio_get_queue(b, 0), 0, BLOCK, 0), EPERM, "");
+	SYS(ioctl(fd, BLKROSET, &no));
+	CHECK_EQ(io_write(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), 0);
 	free(buf);
 	close(fd);
 	blkio_destroy(&b);
@@ -215,6 +239,7 @@ static void read_only(struct device *d)
 static const struct test tests[] = {
 	{ "properties are the disk's", properties },
 	{ "data arrives", data },
+	{ "what keeps to the properties works", properties_hold },
 	{ "write zeroes", write_zeroes },
 	{ "write zeroes without fallback", write_zeroes_without_fallback },
 	{ "discard reaches the disk", discard },

@@ -163,11 +163,13 @@ struct blkioq *disk_fill(struct blkio *b, void *buf, size_t len)
 
 struct blkio *disk_connect(void)
 {
+	const char *uri = getenv("TEST_URI");
 	struct blkio *b;
 
-	CHECK_OK(blkio_create("io_uring", &b));
-	CHECK_OK(blkio_set_str(b, "path", disk_path()));
-	CHECK_OK(blkio_set_bool(b, "direct", true));
+	CHECK_OK(blkio_create(uri ? "nvme-tcp" : "io_uring", &b));
+	CHECK_OK(blkio_set_str(b, uri ? "uri" : "path", uri ?: disk_path()));
+	if (!uri)
+		CHECK_OK(blkio_set_bool(b, "direct", true));
 	CHECK_OK(blkio_connect(b));
 	return b;
 }

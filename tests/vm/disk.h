@@ -32,7 +32,10 @@ void disk_peek(uint64_t start, void *buf, size_t len);
  * then. */
 struct blkioq *disk_fill(struct blkio *b, void *buf, size_t len);
 
-/* A started instance with O_DIRECT, one queue, and as many poll queues. */
+/*
+ * A started instance with O_DIRECT, one queue, and as many poll queues. Where TEST_URI is set, it
+ * is on the NVMe/TCP namespace that lies on the disk.
+ */
 struct blkio *disk_start(int poll_queues);
 struct blkio *disk_connect(void);
 

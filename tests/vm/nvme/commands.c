@@ -6,23 +6,33 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "append.h"
 #include "ns.h"
 
 #define BLOCK 4096u
 #define AREA  (256u << 10)
 
+/* This many requests at a time, of several commands each. */
+enum { NR_LONG = 4, LONG_LEN = 2 << 20 };
+
+/* One page less than the segments: any buffer of that length works, wherever it begins. */
+static size_t longest_command(void)
+{
+	uint64_t by_segments = (disk_queue("max_segments") - 1) * 4096;
+	uint64_t by_sectors = disk_queue("max_hw_sectors_kb") << 10;
+
+	return by_segments < by_sectors ? by_segments : by_sectors;
+}
+
 static void properties(struct device *d)
 {
 	struct blkio *b = ns_connect();
 	uint64_t block = disk_queue("logical_block_size");
-	/* One page less than the segments: any buffer of that length works, wherever it begins. */
-	uint64_t by_segments = (disk_queue("max_segments") - 1) * 4096;
-	uint64_t by_sectors = disk_queue("max_hw_sectors_kb") << 10;
 
 	(void)d;
 	CHECK_EQ(get_int(b, "request-alignment"), block);
 	CHECK_EQ(get_u64(b, "capacity"), 256 << 20);
-	CHECK_EQ(get_int(b, "max-transfer"), by_segments < by_sectors ? by_segments : by_sectors);
+	CHECK_EQ(get_int(b, "max-transfer"), 0);
 	CHECK_EQ(get_int(b, "optimal-io-alignment"), disk_queue("physical_block_size"));
 	CHECK_EQ(get_u64(b, "max-write-zeroes-len"), 65536 * block);
 	CHECK(get_u64(b, "max-discard-len") > 1 << 20);
@@ -130,28 +140,177 @@ static void vectored(struct device *d)
 	blkio_destroy(&b);
 }
 
-/* max-transfer is a promise: any buffer of that length works. One block more is refused. */
+/* One command, wherever the buffer begins; one block more takes two. */
 static void longest_transfer(struct device *d)
 {
 	struct blkio *b = ns_start();
 	struct blkioq *q = blkio_get_queue(b, 0);
-	int max = get_int(b, "max-transfer"), block = get_int(b, "request-alignment");
-	static const size_t offsets[] = { 0, 4, 512, 4092 };
-	char *buf = buffer((size_t)max + 2 * BLOCK);
+	size_t max = longest_command(), block = get_int(b, "request-alignment");
+	static const size_t offsets[] = { 0, 1, 4, 512, 4092, 4095 };
+	char *buf = buffer(max + 2 * BLOCK);
 
 	(void)d;
 	for (size_t i = 0; i < ARRAY_LEN(offsets); i++) {
 		char *at = buf + offsets[i];
 
 		pattern(at, 0, max, 20 + i);
+		commands_start();
 		CHECK_EQ(io_write(q, 0, at, max, 0), 0);
+		CHECK_EQ(commands_count("nvme_cmd_write"), 1);
 		memset(at, 0, max);
 		CHECK_EQ(io_read(q, 0, at, max, 0), 0);
 		check_pattern(at, 0, max, 20 + i);
 	}
-	CHECK_IO_ERR(io_read(q, 0, buf, max + block, 0), EINVAL, "max-transfer");
-	CHECK_IO_ERR(io_write(q, 0, buf + 1, BLOCK, 0), EINVAL, "buf-alignment");
+	commands_start();
+	CHECK_EQ(io_write(q, 0, buf, max + block, BLKIO_REQ_FUA), 0);
+	CHECK_EQ(commands_count("ctrl=0x4000,"), 2);
 	free(buf);
+	blkio_destroy(&b);
+}
+
+/* 2 MiB in segments of any place and length, whose ends are not those of the commands. */
+static void try_long(struct blkioq *q, char *buf, uint32_t seed)
+{
+	enum { LONG = 2 << 20, AT = 3 * BLOCK };
+	struct iovec iov[] = { { buf, 100 },
+			       { buf + 9001, 1 << 20 },
+			       { buf + (5 << 20), 0 },
+			       { buf + (4 << 20), LONG - (1 << 20) - 100 } };
+	uint64_t at = AT;
+
+	for (size_t i = 0; i < ARRAY_LEN(iov); at += iov[i++].iov_len)
+		pattern(iov[i].iov_base, at, iov[i].iov_len, seed);
+	CHECK_EQ(io_writev(q, AT, iov, ARRAY_LEN(iov), 0), 0);
+	memset(buf, 0xee, LONG);
+	CHECK_EQ(io_read(q, AT, buf, LONG, 0), 0);
+	check_pattern(buf, AT, LONG, seed);
+	for (size_t i = 0; i < ARRAY_LEN(iov); i++)
+		memset(iov[i].iov_base, 0, iov[i].iov_len);
+	CHECK_EQ(io_readv(q, AT, iov, ARRAY_LEN(iov), 0), 0);
+	at = AT;
+	for (size_t i = 0; i < ARRAY_LEN(iov); at += iov[i++].iov_len)
+		check_pattern(iov[i].iov_base, at, iov[i].iov_len, seed);
+}
+
+/* How many of the reads completed, with all their data; the others were cancelled. */
+static int count_whole(struct blkioq *q, char *buf, uint32_t seed)
+{
+	struct blkio_completion c[NR_LONG];
+	int whole = 0;
+
+	CHECK_EQ(blkioq_do_io(q, c, NR_LONG, NR_LONG, NULL), NR_LONG);
+	for (size_t k = 0; k < NR_LONG; k++) {
+		char *at = buf + (uintptr_t)c[k].user_data * LONG_LEN;
+
+		CHECK(!c[k].ret || c[k].ret == -ECANCELED);
+		whole += !c[k].ret;
+		if (!c[k].ret)
+			check_pattern(at, 0, LONG_LEN, seed);
+	}
+	return whole;
+}
+
+/*
+ * How far the device gets before the drain, nobody knows: each request is cancelled or whole. What
+ * it was never shown is cancelled.
+ */
+static void end_amidst_long(struct blkio *b, char *buf, uint32_t seed, bool shown)
+{
+	struct blkioq *q = blkio_get_queue(b, 0);
+	int whole;
+
+	memset(buf, 0, NR_LONG * LONG_LEN);
+	for (uintptr_t k = 0; k < NR_LONG; k++)
+		blkioq_read(q, 0, buf + k * LONG_LEN, LONG_LEN, (void *)k, 0);
+	if (shown)
+		CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
+	CHECK_EQ(blkio_drain(b, NULL), 0);
+	whole = count_whole(q, buf, seed);
+	if (!shown) {
+		CHECK_EQ(whole, 0);
+		check_all(buf, NR_LONG * LONG_LEN, 0);
+	}
+}
+
+/* On each kind of queue, also from registered buffers, and with several in flight. */
+static void long_requests(struct device *d)
+{
+	static const char *const ways[] = { NULL, "single-issuer", "sq-poll" };
+	struct blkio_completion c[NR_LONG];
+	struct blkio_mem_region r;
+
+	(void)d;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct blkio *b = ns_connect();
+		bool polls = get_bool(b, "supports-poll-queues");
+
+		CHECK_OK(blkio_set_bool(b, "register-buffers", i != 1));
+		if (ways[i])
+			CHECK_OK(blkio_set_bool(b, ways[i], true));
+		CHECK_OK(blkio_set_int(b, "num-entries", 2));
+		CHECK_OK(blkio_set_int(b, "num-poll-queues", polls));
+		CHECK_OK(blkio_start(b));
+		CHECK_OK(blkio_alloc_mem_region(b, &r, 8 << 20));
+		CHECK_OK(blkio_map_mem_region(b, &r));
+		try_long(blkio_get_queue(b, 0), r.addr, i);
+		if (polls)
+			try_long(blkio_get_poll_queue(b, 0), r.addr, i + 9);
+		pattern(r.addr, 0, NR_LONG * LONG_LEN, i);
+		for (size_t k = 0; k < NR_LONG; k++)
+			blkioq_write(blkio_get_queue(b, 0), k * LONG_LEN,
+				     (char *)r.addr + k * LONG_LEN, LONG_LEN, NULL, 0);
+		CHECK_EQ(blkioq_do_io(blkio_get_queue(b, 0), c, NR_LONG, NR_LONG, NULL), NR_LONG);
+		memset(r.addr, 0, NR_LONG * LONG_LEN);
+		CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, r.addr, NR_LONG * LONG_LEN, 0), 0);
+		check_pattern(r.addr, 0, NR_LONG * LONG_LEN, i);
+		end_amidst_long(b, r.addr, i, i != 1);
+		blkio_destroy(&b);
+	}
+}
+
+/* The kernel copies what the controller cannot reach, on each kind of queue. */
+static void try_odd_buffers(struct blkioq *q, char *buf, char *got)
+{
+	for (size_t at = 1; at < 8; at++) {
+		struct iovec in[3] = { { buf + at, 3 },
+				       { buf + 64, BLOCK - 3 },
+				       { buf + 8192, BLOCK } };
+		struct iovec out[2] = { { got + at, BLOCK + 1 }, { got + 12288, BLOCK - 1 } };
+
+		pattern(buf + at, BLOCK, BLOCK, at);
+		CHECK_EQ(io_write(q, BLOCK, buf + at, BLOCK, 0), 0);
+		CHECK_EQ(io_read(q, BLOCK, got + at, BLOCK, 0), 0);
+		check_pattern(got + at, BLOCK, BLOCK, at);
+		CHECK_EQ(io_writev(q, BLOCK, in, 3, 0), 0);
+		CHECK_EQ(io_readv(q, BLOCK, out, 2, 0), 0);
+		CHECK_MEM(got + at, buf + at, 3);
+		CHECK_MEM(got + at + 3, buf + 64, BLOCK - 3);
+		CHECK_MEM(got + at + BLOCK, buf + 8192, 1);
+		CHECK_MEM(got + 12288, buf + 8193, BLOCK - 1);
+	}
+}
+
+static void odd_buffers(struct device *d)
+{
+	struct blkio_mem_region region;
+	struct blkio *b = ns_connect();
+	bool polls;
+
+	(void)d;
+	CHECK_OK(blkio_get_bool(b, "supports-poll-queues", &polls));
+	CHECK_OK(blkio_set_bool(b, "register-buffers", true));
+	CHECK_OK(blkio_set_int(b, "num-poll-queues", polls));
+	CHECK_OK(blkio_start(b));
+	CHECK_OK(blkio_alloc_mem_region(b, &region, 65536));
+	for (int mapped = 0; mapped < 2; mapped++) {
+		char *mem = region.addr;
+
+		if (mapped)
+			CHECK_OK(blkio_map_mem_region(b, &region));
+		try_odd_buffers(blkio_get_queue(b, 0), mem, mem + 32768);
+		if (polls)
+			try_odd_buffers(blkio_get_poll_queue(b, 0), mem, mem + 32768);
+	}
 	blkio_destroy(&b);
 }
 
@@ -250,181 +409,17 @@ static void flush_and_fua(struct device *d)
 	blkio_destroy(&b);
 }
 
-/* ---- Queues ------------------------------------------------------------------------------- */
-
-/* Far more than the ring's entries and the device's tags. */
-static void many_in_flight(struct blkioq *q, char *buf, uint32_t seed)
+static void atomic_writes(struct device *d)
 {
-	enum { N = AREA / BLOCK };
-	struct blkio_completion c[N];
-
-	pattern(buf, 0, AREA, seed);
-	for (uint64_t i = 0; i < N; i++)
-		blkioq_write(q, i * BLOCK, buf + i * BLOCK, BLOCK, NULL, 0);
-	CHECK_EQ(blkioq_do_io(q, c, N, N, NULL), N);
-	for (int i = 0; i < N; i++)
-		CHECK_EQ(c[i].ret, 0);
-	memset(buf, 0xee, AREA);
-	for (uint64_t i = 0; i < N; i++)
-		blkioq_read(q, i * BLOCK, buf + i * BLOCK, BLOCK, NULL, 0);
-	CHECK_EQ(blkioq_do_io(q, c, N, N, NULL), N);
-	check_pattern(buf, 0, AREA, seed);
-}
-
-static void opt_ins(struct device *d)
-{
-	static const char *const names[] = { "single-issuer", "register-buffers", "sq-poll" };
-
-	(void)d;
-	for (unsigned bits = 0; bits < 1u << ARRAY_LEN(names); bits++) {
-		struct blkio *b = ns_connect();
-		struct blkio_mem_region r;
-		char *buf = buffer(AREA);
-		struct blkioq *q;
-
-		printf("combination %u\n", bits);
-		for (size_t i = 0; i < ARRAY_LEN(names); i++)
-			CHECK_OK(blkio_set_bool(b, names[i], bits >> i & 1));
-		CHECK_OK(blkio_set_int(b, "num-entries", 16));
-		CHECK_OK(blkio_start(b));
-		q = blkio_get_queue(b, 0);
-		many_in_flight(q, buf, bits);
-		CHECK_OK(blkio_alloc_mem_region(b, &r, AREA));
-		CHECK_OK(blkio_map_mem_region(b, &r));
-		many_in_flight(q, r.addr, bits + 10);
-		CHECK_EQ(
-		    io_writev(q, 0, (struct iovec[]){ { r.addr, BLOCK }, { buf, BLOCK } }, 2, 0),
-		    0);
-		CHECK_EQ(io_zeroes(q, 0, AREA, 0), 0);
-		CHECK_EQ(io_flush(q, 0), 0);
-		CHECK_EQ(io_read(q, 0, r.addr, AREA, 0), 0);
-		check_all(r.addr, AREA, 0);
-		blkio_unmap_mem_region(b, &r);
-		many_in_flight(q, r.addr, bits + 20);
-		blkio_free_mem_region(b, &r);
-		free(buf);
-		blkio_destroy(&b);
-	}
-}
-
-/* Regions of many pages, used from anywhere to anywhere: registered where the kernel can. */
-static void large_regions(struct device *d)
-{
-	struct blkio *b = ns_connect();
-	struct blkio_mem_region r;
-	struct blkioq *q;
-	char *buf;
-
-	(void)d;
-	CHECK_OK(blkio_set_bool(b, "register-buffers", true));
-	CHECK_OK(blkio_start(b));
-	q = blkio_get_queue(b, 0);
-	CHECK_OK(blkio_alloc_mem_region(b, &r, 8 << 20));
-	CHECK_OK(blkio_map_mem_region(b, &r));
-	for (size_t len = BLOCK; len <= AREA; len *= 4) {
-		for (size_t at = 0; at < r.len; at += r.len / 16 + 516) {
-			buf = (char *)r.addr + (at > r.len - len ? r.len - len : at);
-			pattern(buf, 0, len, at);
-			CHECK_EQ(io_write(q, 0, buf, len, 0), 0);
-			memset(buf, 0xee, len);
-			CHECK_EQ(io_read(q, 0, buf, len, 0), 0);
-			check_pattern(buf, 0, len, at);
-		}
-	}
-	blkio_free_mem_region(b, &r);
-	blkio_destroy(&b);
-}
-
-static void need_poll_queues(void)
-{
-	if (!disk_queue("io_poll"))
-		SKIP("%s has no poll queues", disk_name());
-}
-
-static void poll_queue(struct device *d)
-{
-	struct blkio *b = ns_connect();
 	char *buf = buffer(AREA);
-	struct blkioq *q;
-	uint64_t before;
-
-	(void)d;
-	need_poll_queues();
-	CHECK_OK(blkio_set_int(b, "num-poll-queues", 1));
-	CHECK_OK(blkio_set_bool(b, "register-buffers", true));
-	CHECK_OK(blkio_start(b));
-	q = blkio_get_poll_queue(b, 0);
-	before = disk_interrupts();
-	for (uint32_t i = 0; i < 4; i++)
-		many_in_flight(q, buf, 40 + i);
-	CHECK_EQ(
-	    io_readv(q, 0, (struct iovec[]){ { buf, BLOCK }, { buf + 3 * BLOCK, BLOCK } }, 2, 0),
-	    0);
-	CHECK_EQ(io_write(q, 0, buf, BLOCK, BLKIO_REQ_FUA), 0);
-	CHECK_EQ(io_discard(q, 0, AREA, 0), 0);
-	CHECK_EQ(io_zeroes(q, 0, AREA, 0), 0); /* by writing zeroes */
-	CHECK_EQ(disk_interrupts(), before);
-	CHECK_IO_ERR(io_flush(q, 0), ENOTSUP, "poll queue");
-	CHECK_IO_ERR(io_zeroes(q, 0, AREA, BLKIO_REQ_NO_FALLBACK), ENOTSUP, "");
-	/* And the count is worth something. */
-	many_in_flight(blkio_get_queue(b, 0), buf, 50);
-	CHECK(disk_interrupts() > before);
-	free(buf);
-	blkio_destroy(&b);
-}
-
-static void no_poll_queue_without_polling(struct device *d)
-{
-	struct blkio *b = ns_connect();
-
-	(void)d;
-	if (disk_queue("io_poll"))
-		SKIP("%s has poll queues", disk_name());
-	CHECK(!get_bool(b, "supports-poll-queues"));
-	CHECK_OK(blkio_set_int(b, "num-poll-queues", 1));
-	CHECK_ERR(blkio_start(b), EINVAL, "poll");
-	blkio_destroy(&b);
-}
-
-static void completion_fd(struct device *d)
-{
 	struct blkio *b = ns_start();
-	struct blkioq *q = blkio_get_queue(b, 0);
-	char *buf = buffer(BLOCK);
-	struct blkio_completion c;
-	uint64_t count;
 
 	(void)d;
-	blkioq_set_completion_fd_enabled(q, true);
-	SYS(fcntl(blkioq_get_completion_fd(q), F_SETFL, 0));
-	blkioq_read(q, 0, buf, BLOCK, NULL, 0);
-	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
-	CHECK_EQ(read(blkioq_get_completion_fd(q), &count, sizeof(count)), 8); /* sleeps */
-	CHECK_EQ(blkioq_do_io(q, &c, 1, 1, NULL), 1);
-	CHECK_EQ(c.ret, 0);
-	free(buf);
+	commands_start();
+	check_atomic(b, buf);
+	CHECK_EQ(commands_count("nvme_cmd_write"), 3);
 	blkio_destroy(&b);
-}
-
-static void read_only(struct device *d)
-{
-	struct blkio *b;
-	struct blkioq *q;
-	char *buf = buffer(BLOCK);
-
-	(void)d;
-	CHECK_OK(blkio_create("nvme-io_uring", &b));
-	CHECK_OK(blkio_set_str(b, "path", ns_generic()));
-	CHECK_OK(blkio_set_bool(b, "read-only", true));
-	CHECK_OK(blkio_connect(b));
-	CHECK_OK(blkio_start(b));
-	q = blkio_get_queue(b, 0);
-	CHECK_EQ(io_read(q, 0, buf, BLOCK, 0), 0);
-	CHECK_IO_ERR(io_write(q, 0, buf, BLOCK, 0), EBADF, "read-only");
-	CHECK_IO_ERR(io_zeroes(q, 0, BLOCK, 0), EBADF, "read-only");
-	CHECK_IO_ERR(io_discard(q, 0, BLOCK, 0), EBADF, "read-only");
 	free(buf);
-	blkio_destroy(&b);
 }
 
 static void no_zones(struct device *d)
@@ -448,16 +443,13 @@ static const struct test tests[] = {
 	{ "end of the device", end_of_device },
 	{ "vectored", vectored },
 	{ "longest transfer", longest_transfer },
+	{ "long requests", long_requests },
+	{ "odd buffers", odd_buffers },
 	{ "write zeroes", write_zeroes },
 	{ "longest write zeroes", longest_write_zeroes },
 	{ "discard", discard },
 	{ "flush and FUA", flush_and_fua },
-	{ "opt-ins", opt_ins },
-	{ "large regions", large_regions },
-	{ "poll queue", poll_queue },
-	{ "no poll queue without polling", no_poll_queue_without_polling },
-	{ "completion fd", completion_fd },
-	{ "read-only", read_only },
+	{ "atomic writes", atomic_writes },
 	{ "no zones", no_zones },
 };
 TEST_MAIN(tests)

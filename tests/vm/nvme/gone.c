@@ -132,6 +132,7 @@ static void controller_reset(struct device *d)
 
 /* ---- Removal ------------------------------------------------------------------------------ */
 
+/* The namespace's character device comes last. */
 static bool is_live(void)
 {
 	FILE *f = fopen(CONTROLLER "state", "re");
@@ -140,7 +141,7 @@ static bool is_live(void)
 
 	if (f)
 		fclose(f);
-	return live && !access(disk_path(), F_OK);
+	return live && !access(disk_path(), F_OK) && !access(ns_generic(), F_OK);
 }
 
 static void bring_back(void)

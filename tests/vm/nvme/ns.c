@@ -38,12 +38,20 @@ uint8_t ns_dlfeat(void)
 	return ns.dlfeat;
 }
 
-struct blkio *ns_connect(void)
+struct blkio *ns_create(void)
 {
+	const char *uri = getenv("TEST_URI");
 	struct blkio *b;
 
-	CHECK_OK(blkio_create("nvme-io_uring", &b));
-	CHECK_OK(blkio_set_str(b, "path", ns_generic()));
+	CHECK_OK(blkio_create(uri ? "nvme-tcp" : "nvme-io_uring", &b));
+	CHECK_OK(blkio_set_str(b, uri ? "uri" : "path", uri ?: ns_generic()));
+	return b;
+}
+
+struct blkio *ns_connect(void)
+{
+	struct blkio *b = ns_create();
+
 	CHECK_OK(blkio_connect(b));
 	return b;
 }

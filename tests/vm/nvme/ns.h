@@ -7,7 +7,11 @@
 #include "../../lib/test.h"
 #include "../disk.h"
 
-/* Connected, on the generic node that belongs to the block device; or started, with one queue. */
+/*
+ * Created, connected, or started with one queue: on the generic node that belongs to the block
+ * device, or, where TEST_URI is set, on the NVMe/TCP namespace that lies on it.
+ */
+struct blkio *ns_create(void);
 struct blkio *ns_connect(void);
 struct blkio *ns_start(void);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * nvme-io_uring on namespaces that few disks have: more zones than one report holds (/dev/ng0n5),
- * and metadata in a buffer of its own (/dev/ng0n6). tests/vm/nvme/meson.build adds them.
+ * metadata in a buffer of its own (/dev/ng0n6), protection information (/dev/ng0n7 and 8).
+ * tests/vm/nvme/meson.build adds them.
  */
 #include "ns.h"
+#include "protection.h"
 
 #define BLOCK 4096u
 #define AREA  (256u << 10)
@@ -95,8 +97,39 @@ static void metadata(struct device *d)
 	free(buf);
 }
 
+/* The controller inserts and checks it, so requests need nothing; on each kind of queue. */
+static void protected(struct device *d)
+{
+	char *buf = buffer(2 << 20);
+	struct blkio *b = start("/dev/ng0n7");
+
+	(void)d;
+	check_protection(b, "/dev/ng0n7", 1, buf);
+	blkio_destroy(&b);
+	b = start("/dev/ng0n8");
+	check_protection(b, "/dev/ng0n8", 3, buf);
+	blkio_destroy(&b);
+	free(buf);
+}
+
+/* What has to be transferred with the data is refused by name: /dev/ng0n4, of the profile. */
+static void refused(struct device *d)
+{
+	struct blkio *b;
+
+	(void)d;
+	CHECK_OK(blkio_create("nvme-io_uring", &b));
+	CHECK_OK(blkio_set_str(b, "path", "/dev/ng0n4"));
+	CHECK_ERR(blkio_connect(b), EINVAL, "512 + 8", "metadata within the data");
+	CHECK_OK(blkio_set_str(b, "path", "/dev/ng0n9"));
+	CHECK_ERR(blkio_connect(b), EINVAL, "protection information of type 1 and 16 bytes");
+	blkio_destroy(&b);
+}
+
 static const struct test tests[] = {
 	{ "many zones", many_zones },
 	{ "metadata in a buffer of its own", metadata },
+	{ "protection information", protected },
+	{ "refused formats", refused },
 };
 TEST_MAIN(tests)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A virtio-blk device of the test VM, through the driver that TEST_DRIVER names: what needs a real
- * device, IOMMU or a second process and so is not in the API tests. TEST_PATH names the device.
+ * A virtio-blk or NVMe device of the test VM, through the driver that TEST_DRIVER names: what needs
+ * a real device, IOMMU or a second process and so is not in the API tests. TEST_PATH names the
+ * device; TEST_NSID: of an NVMe controller, the namespace.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +32,8 @@ static struct blkio *create(const char *path)
 
 	CHECK_OK(blkio_create(env("TEST_DRIVER"), &b));
 	CHECK_OK(blkio_set_str(b, "path", path));
+	if (getenv("TEST_NSID"))
+		CHECK_OK(blkio_set_str(b, "nsid", getenv("TEST_NSID")));
 	if (getenv("TEST_NO_IOMMU"))
 		CHECK_OK(blkio_set_bool(b, "allow-no-iommu", true));
 	return b;
@@ -132,6 +136,62 @@ static void large_region(struct device *d)
 	blkio_destroy(&b);
 }
 
+/* Memory of which no two pages that follow one another do so in physical memory, but for chance. */
+static struct blkio_mem_region scattered(size_t len)
+{
+	struct blkio_mem_region r = { .len = len };
+
+	r.fd = (int)SYS(memfd_create("scattered", MFD_CLOEXEC));
+	SYS(ftruncate(r.fd, (off_t)len));
+	r.addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, 0);
+	CHECK(r.addr != MAP_FAILED);
+	for (size_t odd = 0; odd < 2; odd++) {
+		for (size_t at = odd * 4096; at < len; at += 8192)
+			memset((char *)r.addr + at, 0x55, 4096);
+	}
+	return r;
+}
+
+/* TEST_PIECES: the device can have this many mappings of physically contiguous memory. */
+static void scattered_memory(struct device *d)
+{
+	const char *limit = getenv("TEST_PIECES");
+	size_t len = (limit ? strtoul(limit, NULL, 0) : 4096) * 4096;
+	struct blkio *b = start(1, 0);
+	struct blkio_mem_region r, few = scattered(len / 4), many = scattered(2 * len);
+	char *mem = few.addr;
+
+	(void)d;
+	if (getenv("TEST_NO_IOMMU"))
+		SKIP("without an IOMMU, memory must be contiguous");
+	for (int i = 0; i < 3; i++) {
+		if (limit)
+			CHECK_ERR(blkio_map_mem_region(b, &many), EFAULT, "ulimit -l",
+				  "max_iotlb_entries");
+		else
+			CHECK_OK(blkio_map_mem_region(b, &many));
+		/* Nothing is left of what failed. */
+		CHECK_OK(blkio_map_mem_region(b, &few));
+		for (size_t at = 0; at < len / 4; at += len / 16) {
+			pattern(mem + at, at, 4096, 30 + i);
+			CHECK_EQ(io_write(blkio_get_queue(b, 0), at, mem + at, 4096, 0), 0);
+			memset(mem + at, 0, 4096);
+			CHECK_EQ(io_read(blkio_get_queue(b, 0), at, mem + at, 4096, 0), 0);
+			check_pattern(mem + at, at, 4096, 30 + i);
+		}
+		blkio_unmap_mem_region(b, &few);
+		if (!limit)
+			blkio_unmap_mem_region(b, &many);
+	}
+	r = map(b, 65536);
+	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, r.addr, 4096, 0), 0);
+	blkio_destroy(&b);
+	munmap(few.addr, few.len);
+	munmap(many.addr, many.len);
+	close(few.fd);
+	close(many.fd);
+}
+
 static void *map_and_unmap(void *arg)
 {
 	struct blkio *b = arg;
@@ -171,7 +231,7 @@ static void mapping_during_io(struct device *d)
 
 /* ---- Beginning and end -------------------------------------------------------------------- */
 
-/* Interrupts, kicks and addresses are set up anew each time. */
+/* Interrupts, kicks and addresses are set up again each time. */
 static void again_and_again(struct device *d)
 {
 	(void)d;
@@ -236,7 +296,7 @@ static void two_processes(struct device *d)
 	struct blkio *b = start(1, 0), *second = create(env("TEST_PATH"));
 
 	(void)d;
-	CHECK_ERR(blkio_connect(second), EBUSY, "open elsewhere", "fuser");
+	CHECK_ERR(blkio_connect(second), EBUSY, "is in use", "fuser");
 	blkio_destroy(&b);
 	CHECK_OK(blkio_connect(second));
 	blkio_destroy(&second);
@@ -270,9 +330,46 @@ static void wrong_paths(struct device *d)
 		connect_fails("0000:ff:1f.7", ENOENT, "0000:ff:1f.7");
 		connect_fails("ff:1f.8", EINVAL, "ff:1f.8");
 		connect_fails("0000:00:00.0", ENODEV, "not to vfio-pci");
-		if (getenv("VM_VFIO_NVME"))
-			connect_fails(getenv("VM_VFIO_NVME"), ENODEV, "no virtio block device");
+		if (!getenv("VM_VFIO_NVME"))
+			return;
+		if (getenv("TEST_NSID"))
+			connect_fails(env("VM_VFIO_VIRTIO_BLK"), ENODEV, "not an NVMe controller");
+		else
+			connect_fails(env("VM_VFIO_NVME"), ENODEV, "not a virtio block device");
 	}
+}
+
+/* Only vhost-vdpa has it, but not of a PCI device, which cannot say how far it is with a ring. */
+static void queue_passthrough(struct device *d)
+{
+	bool vdpa = !strcmp(env("TEST_DRIVER"), "virtio-blk-vhost-vdpa");
+	struct blkio *b = create(env("TEST_PATH"));
+	struct blkio_vring v = { .size = 16 };
+	uint64_t features;
+	char config[8];
+
+	(void)d;
+	CHECK_OK(blkio_connect(b));
+	if (vdpa && !getenv("VM_VFIO_VIRTIO_BLK")) {
+		CHECK_OK(blkio_get_vring_features(b, &features));
+		blkio_destroy(&b);
+		return;
+	}
+	CHECK_ERR(blkio_get_vring_features(b, &features), ENOTSUP, vdpa ? "ring" : "driver");
+	CHECK_EQ(features, 0);
+	if (vdpa) {
+		CHECK_OK(blkio_set_int(b, "num-vrings", 1));
+		CHECK_ERR(blkio_start(b), ENOTSUP, "ring");
+		CHECK_OK(blkio_set_int(b, "num-vrings", 0));
+		CHECK_OK(blkio_start(b));
+	} else {
+		CHECK_ERR(blkio_set_int(b, "num-vrings", 1), ENOENT);
+		CHECK_OK(blkio_start(b));
+		CHECK_ERR(blkio_get_device_config(b, config, sizeof(config)), ENOTSUP, "driver");
+		CHECK_ERR(blkio_start_vring(b, 0, &v), ENOTSUP, "driver");
+		CHECK_ERR(blkio_stop_vring(b, 0, &v), ENOTSUP, "driver");
+	}
+	blkio_destroy(&b);
 }
 
 static void no_permission(struct device *d)
@@ -286,12 +383,14 @@ static const struct test tests[] = {
 	{ "64 memory regions", many_regions, .timeout = 60 },
 	{ "as many regions as there may be", as_many_regions_as_may_be, .timeout = 60 },
 	{ "a large memory region", large_region, .timeout = 120 },
+	{ "scattered memory", scattered_memory, .timeout = 60 },
 	{ "mapping and unmapping during I/O", mapping_during_io, .timeout = 60 },
 	{ "started again and again", again_and_again, .timeout = 60 },
 	{ "destroyed with requests in flight", destroyed_with_requests_in_flight, .timeout = 60 },
 	{ "a failed start, then another", failed_start_then_another },
 	{ "two processes", two_processes },
 	{ "wrong paths", wrong_paths },
+	{ "queue passthrough", queue_passthrough },
 	{ "no permission", no_permission },
 };
 

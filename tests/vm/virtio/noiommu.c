@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * virtio-blk-vfio-pci on a device without an IOMMU: only for those who ask for it and may, with
- * memory that is contiguous and stays where it is. What else a device must do: device.c.
+ * A device without an IOMMU, through the driver that TEST_DRIVER names: only for those who ask for
+ * it and may, with memory that is contiguous and stays where it is. What else a device must do, and
+ * what else the environment says: device.c.
  */
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -22,8 +23,10 @@ static struct blkio *create(bool allow)
 {
 	struct blkio *b;
 
-	CHECK_OK(blkio_create("virtio-blk-vfio-pci", &b));
+	CHECK_OK(blkio_create(getenv("TEST_DRIVER"), &b));
 	CHECK_OK(blkio_set_str(b, "path", getenv("TEST_PATH")));
+	if (getenv("TEST_NSID"))
+		CHECK_OK(blkio_set_str(b, "nsid", getenv("TEST_NSID")));
 	CHECK_OK(blkio_set_bool(b, "allow-no-iommu", allow));
 	return b;
 }
@@ -75,7 +78,8 @@ static void not_asked_for(struct device *d)
 
 	(void)d;
 	CHECK(!get_bool(b, "allow-no-iommu"));
-	CHECK_ERR(blkio_connect(b), ENODEV, "no IOMMU", "allow-no-iommu", getenv("TEST_PATH"));
+	CHECK_ERR(blkio_connect(b), ENODEV, "not behind an IOMMU", "allow-no-iommu",
+		  getenv("TEST_PATH"));
 	CHECK_OK(blkio_set_bool(b, "allow-no-iommu", true));
 	CHECK_OK(blkio_connect(b));
 	CHECK_ERR(blkio_set_bool(b, "allow-no-iommu", false), EBUSY);
@@ -130,7 +134,8 @@ static void not_contiguous(struct device *d)
 		CHECK(mmap(mem + i * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
 			   0) != MAP_FAILED);
 	r.addr = mem;
-	CHECK_ERR(blkio_map_mem_region(b, &r), EINVAL, "not contiguous", "after 4096 bytes");
+	CHECK_ERR(blkio_map_mem_region(b, &r), EINVAL,
+		  "contiguous in physical memory for 4096 bytes");
 	/* One page cannot but be. */
 	r.len = PAGE;
 	CHECK_OK(blkio_map_mem_region(b, &r));

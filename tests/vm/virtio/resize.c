@@ -3,60 +3,13 @@
  * What QEMU says and does through a port of the guest. The capacity of a device that is in use
  * changes: what was beyond the end is there afterwards, and is gone when the device shrinks.
  */
-#include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
+#include "../qmp.h"
 #include "io.h"
 #include "test.h"
 
 #define MIB ((uint64_t)1 << 20)
-
-/* The virtio port with this name. */
-static int open_port(const char *wanted)
-{
-	static const char ports[] = "/sys/class/virtio-ports";
-	DIR *dir = opendir(ports);
-	struct dirent *e;
-	char path[512], name[64];
-
-	CHECK(dir);
-	while ((e = readdir(dir))) {
-		FILE *f;
-
-		snprintf(path, sizeof(path), "%s/%s/name", ports, e->d_name);
-		f = fopen(path, "re");
-		if (f && fscanf(f, "%63s", name) == 1 && !strcmp(name, wanted)) {
-			fclose(f);
-			snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-			closedir(dir);
-			return (int)SYS(open(path, O_RDWR | O_CLOEXEC));
-		}
-		if (f)
-			fclose(f);
-	}
-	FAIL("there is no port named %s", wanted);
-}
-
-static void tell(int port, const char *command)
-{
-	CHECK_EQ(write(port, command, strlen(command)), strlen(command));
-}
-
-/* QEMU's answer to what was told, in one line; events before it are left out. */
-static void hear(int port, char *answer, size_t room)
-{
-	size_t n;
-
-	do {
-		for (n = 0; n < room - 1; n++) {
-			CHECK_EQ(read(port, &answer[n], 1), 1);
-			if (answer[n] == '\n')
-				break;
-		}
-		answer[n] = '\0';
-	} while (!strstr(answer, "\"return\"") && !strstr(answer, "\"error\""));
-}
 
 static void resize(int port, struct blkio *b, uint64_t bytes)
 {
@@ -66,7 +19,7 @@ static void resize(int port, struct blkio *b, uint64_t bytes)
 		 "{\"execute\":\"block_resize\",\"arguments\":"
 		 "{\"node-name\":\"vfio1\",\"size\":%llu}}\n",
 		 (unsigned long long)bytes);
-	tell(port, command);
+	qmp_tell(port, command);
 	for (int i = 0; i < 100 && get_u64(b, "capacity") != bytes; i++)
 		usleep(100 * 1000);
 	CHECK_EQ(get_u64(b, "capacity"), bytes);
@@ -74,7 +27,7 @@ static void resize(int port, struct blkio *b, uint64_t bytes)
 
 static void grows_and_shrinks(struct device *d)
 {
-	int port = open_port("qmp");
+	int port = qmp_open();
 	struct blkio_mem_region r;
 	uint64_t before;
 	struct blkioq *q;
@@ -89,7 +42,6 @@ static void grows_and_shrinks(struct device *d)
 	CHECK_OK(blkio_map_mem_region(b, &r));
 	q = blkio_get_queue(b, 0);
 	before = get_u64(b, "capacity");
-	tell(port, "{\"execute\":\"qmp_capabilities\"}\n");
 
 	CHECK_EQ(io_read(q, before, r.addr, 4096, 0), -EIO);
 	resize(port, b, before + 64 * MIB);
@@ -110,7 +62,7 @@ static void grows_and_shrinks(struct device *d)
 static void rings_are_packed(struct device *d)
 {
 	static char answer[1 << 16];
-	int port = open_port("qmp");
+	int port = qmp_open();
 	struct blkio *b;
 	char *mine;
 
@@ -119,11 +71,9 @@ static void rings_are_packed(struct device *d)
 	CHECK_OK(blkio_set_str(b, "path", getenv("TEST_PATH")));
 	CHECK_OK(blkio_connect(b));
 	CHECK_OK(blkio_start(b));
-	tell(port, "{\"execute\":\"qmp_capabilities\"}\n");
-	hear(port, answer, sizeof(answer));
-	tell(port, "{\"execute\":\"x-query-virtio-status\",\"arguments\":"
-		   "{\"path\":\"/machine/peripheral/blk1/virtio-backend\"}}\n");
-	hear(port, answer, sizeof(answer));
+	qmp_tell(port, "{\"execute\":\"x-query-virtio-status\",\"arguments\":"
+		       "{\"path\":\"/machine/peripheral/blk1/virtio-backend\"}}\n");
+	qmp_hear(port, answer, sizeof(answer));
 	mine = strstr(answer, "\"guest-features\"");
 	if (!mine)
 		FAIL("QEMU says %s", answer);
