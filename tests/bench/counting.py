@@ -11,7 +11,7 @@ from typing import Callable, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from benchlib import callgrind  # noqa: E402
+from benchlib.measure import callgrind, syscalls  # noqa: E402
 
 
 def instructions(command: list[str]) -> Optional[tuple[int, int]]:
@@ -27,16 +27,18 @@ def instructions(command: list[str]) -> Optional[tuple[int, int]]:
     return sum(costs.values()), sum(n for name, n in costs.items() if "libblkio" in name)
 
 
-def enters(command: list[str]) -> Optional[tuple[int]]:
-    """Calls of io_uring_enter(2) of a whole run, by strace."""
-    if not shutil.which("strace"):
-        return None
-    with tempfile.NamedTemporaryFile("r") as out:
-        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=io_uring_enter", "-o", out.name,
-                               *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              check=False)
-        calls = sum("io_uring_enter(" in line for line in out)
-    return (calls,) if done.returncode == 0 else None
+def calls(command: list[str]) -> Optional[tuple[int]]:
+    """System calls of a whole run: by perf, at full speed, or else by strace."""
+    for tool, read in ((syscalls.PERF, syscalls.parse), (syscalls.STRACE, syscalls.parse_summary)):
+        if not shutil.which(tool[0]):
+            continue
+        with tempfile.NamedTemporaryFile("r") as log:
+            done = subprocess.run([*tool, log.name, *command], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, check=False)
+            count = None if done.returncode else read(log.read())
+        if count is not None:
+            return (count,)
+    return None
 
 
 def per_request(counter: Callable, command: Callable[[int], list[str]],

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Does the cost of a request stay flat as things grow? Reads of 512 bytes from a file in the page
- * cache through the io_uring driver, with N queues used in turn, N requests outstanding on one
- * queue, or N memory regions used at random (registered buffers). Prints one line of JSON per
- * round; "memory" prints what a queue and a request take.
+ * cache through the io_uring driver, with N queues used in turn, N queues shared out to two
+ * threads, N requests outstanding on one queue, or N memory regions used at random (registered
+ * buffers). Prints one line of JSON per round; "memory" prints what a queue and a request take.
  *
- * usage: bench_scale queues|outstanding|regions FILE N REQUESTS ROUNDS
+ * usage: bench_scale queues|threads|outstanding|regions FILE N REQUESTS ROUNDS
  *        bench_scale memory FILE
  */
 #include <malloc.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "library.h"
@@ -20,6 +21,7 @@ struct scale {
 	unsigned n;
 	struct blkio_mem_region region;
 	uint32_t seed;
+	struct helper *helper; /* "threads" */
 };
 
 static void must(const char *what, int ret)
@@ -52,7 +54,7 @@ static void read_one(struct scale *s, struct blkioq *q, void *buf)
 
 static void await(struct blkioq *q, unsigned n)
 {
-	static struct blkio_completion c[BATCH];
+	struct blkio_completion c[BATCH];
 
 	while (n) {
 		unsigned want = n < BATCH ? n : BATCH;
@@ -66,14 +68,76 @@ static void await(struct blkioq *q, unsigned n)
 	}
 }
 
-static void run_queues(struct scale *s, unsigned requests)
+/* The first and every step-th queue after it, in turn. */
+static void use_queues(struct scale *s, unsigned first, unsigned step, unsigned requests)
 {
+	unsigned n = s->n / step;
+
 	for (unsigned i = 0; i < requests; i++) {
-		struct blkioq *q = blkio_get_queue(s->b, (int)(i % s->n));
+		struct blkioq *q = blkio_get_queue(s->b, (int)(first + i % n * step));
 
 		read_one(s, q, s->region.addr);
 		await(q, 1);
 	}
+}
+
+static void run_queues(struct scale *s, unsigned requests)
+{
+	use_queues(s, 0, 1, requests);
+}
+
+/* The second of two threads. It stays: the queues with odd numbers are its own. */
+struct helper {
+	pthread_t thread;
+	pthread_barrier_t turn; /* begins and ends a round */
+	struct scale scale;	/* a copy: it has a seed of its own */
+	unsigned requests;	/* of the round; 0: it ends */
+};
+
+static void *help(void *arg)
+{
+	struct helper *h = arg;
+
+	for (;;) {
+		pthread_barrier_wait(&h->turn);
+		if (!h->requests)
+			return NULL;
+		use_queues(&h->scale, 1, 2, h->requests);
+		pthread_barrier_wait(&h->turn);
+	}
+}
+
+static void start_helper(struct scale *s)
+{
+	struct helper *h = calloc(1, sizeof(*h));
+
+	if (s->n < 2)
+		bench_die("threads", "two threads need two queues");
+	if (!h || pthread_barrier_init(&h->turn, NULL, 2))
+		bench_die("threads", "out of memory");
+	h->scale = *s;
+	s->helper = h;
+	if (pthread_create(&h->thread, NULL, help, h))
+		bench_die("threads", "cannot create a thread");
+}
+
+static void end_helper(struct scale *s)
+{
+	struct helper *h = s->helper;
+
+	h->requests = 0;
+	pthread_barrier_wait(&h->turn);
+	pthread_join(h->thread, NULL);
+	pthread_barrier_destroy(&h->turn);
+	free(h);
+}
+
+static void run_threads(struct scale *s, unsigned requests)
+{
+	s->helper->requests = requests / 2;
+	pthread_barrier_wait(&s->helper->turn);
+	use_queues(s, 0, 2, requests - requests / 2);
+	pthread_barrier_wait(&s->helper->turn);
 }
 
 static void run_outstanding(struct scale *s, unsigned requests)
@@ -141,10 +205,44 @@ static void print_memory(const char *path)
 	blkio_destroy(&s.b);
 }
 
+typedef void run_fn(struct scale *s, unsigned requests);
+
+static const struct kind {
+	const char *name;
+	run_fn *run;
+	bool many_queues, many_regions;
+	size_t region_len; /* for each request, or region, of n */
+} kinds[] = {
+	{ "queues", run_queues, .many_queues = true },
+	{ "threads", run_threads, .many_queues = true },
+	{ "outstanding", run_outstanding, .region_len = LEN },
+	{ "regions", run_regions, .many_regions = true, .region_len = REGION_LEN },
+};
+
+static const struct kind *find_kind(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	}
+	bench_die(name, "is none of queues, threads, outstanding and regions");
+}
+
+static void prepare(struct scale *s, const struct kind *kind, const char *path)
+{
+	start(s, path, kind->many_queues ? (int)s->n : 1);
+	if (kind->many_regions)
+		map_regions(s, s->n, kind->region_len);
+	else
+		map_regions(s, 1, kind->region_len ? s->n * kind->region_len : REGION_LEN);
+	if (kind->run == run_threads)
+		start_helper(s);
+}
+
 int main(int argc, char **argv)
 {
-	void (*run)(struct scale * s, unsigned requests);
 	struct scale s = { .seed = 1 };
+	const struct kind *kind;
 	unsigned requests, rounds;
 
 	if (argc == 3 && !strcmp(argv[1], "memory")) {
@@ -152,33 +250,23 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (argc != 6)
-		bench_die("usage", "bench_scale queues|outstanding|regions FILE N REQUESTS ROUNDS");
+		bench_die("usage",
+			  "bench_scale queues|threads|outstanding|regions FILE N REQUESTS ROUNDS");
+	kind = find_kind(argv[1]);
 	s.n = bench_number(argv[3]);
 	requests = bench_number(argv[4]);
 	rounds = bench_number(argv[5]);
-	if (!strcmp(argv[1], "queues")) {
-		start(&s, argv[2], (int)s.n);
-		map_regions(&s, 1, REGION_LEN);
-		run = run_queues;
-	} else if (!strcmp(argv[1], "outstanding")) {
-		start(&s, argv[2], 1);
-		map_regions(&s, 1, (size_t)s.n * LEN);
-		run = run_outstanding;
-	} else if (!strcmp(argv[1], "regions")) {
-		start(&s, argv[2], 1);
-		map_regions(&s, s.n, REGION_LEN);
-		run = run_regions;
-	} else {
-		bench_die(argv[1], "is none of queues, outstanding and regions");
-	}
+	prepare(&s, kind, argv[2]);
 	requests = (requests + s.n - 1) / s.n * s.n;
 	for (unsigned round = 0; round < rounds; round++) {
 		int64_t begin = bench_now_ns();
 
-		run(&s, requests);
+		kind->run(&s, requests);
 		printf("{\"contender\": \"%s %u\", \"round\": %u, \"ns\": %.3f}\n", argv[1], s.n,
 		       round, (double)(bench_now_ns() - begin) / requests);
 	}
+	if (s.helper)
+		end_helper(&s);
 	blkio_destroy(&s.b);
 	return EXIT_SUCCESS;
 }

@@ -5,8 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "ring.h"
+#include "contest.h"
 
 struct side {
 	struct io_uring ring;

@@ -2,8 +2,7 @@
 /* The same loop through libblkio. */
 #include <string.h>
 
-#include "bench.h"
-#include "ring.h"
+#include "contest.h"
 
 enum { MAX_DEPTH = 1024 };
 
@@ -14,6 +13,36 @@ struct side {
 	struct blkio_mem_region region;
 };
 
+static void set(const struct library *l, struct blkio *b, const struct bool_prop props[2])
+{
+	for (int i = 0; i < 2 && props[i].name; i++)
+		library_must(l, props[i].name, l->set_bool(b, props[i].name, props[i].value));
+}
+
+static struct blkio *connect_to(const struct contender *c, const char *path)
+{
+	const struct library *l = c->library;
+	const char *place = c->place ? c->place : "path";
+	struct blkio *b;
+
+	library_must(l, "create", l->create(c->driver, &b));
+	library_must(l, place, l->set_str(b, place, path));
+	library_must(l, "read-only", l->set_bool(b, "read-only", true));
+	set(l, b, c->before_connect);
+	library_must(l, "connect", l->connect(b));
+	return b;
+}
+
+uint64_t libblkio_size(const struct contender *c, const char *path)
+{
+	struct blkio *b = connect_to(c, path);
+	uint64_t size;
+
+	library_must(c->library, "capacity", blkio_get_uint64(b, "capacity", &size));
+	c->library->destroy(&b);
+	return size;
+}
+
 void *libblkio_open(const struct workload *w, const struct contender *c)
 {
 	struct side *s = calloc(1, sizeof(*s));
@@ -22,14 +51,8 @@ void *libblkio_open(const struct workload *w, const struct contender *c)
 	if (!s || w->depth > MAX_DEPTH)
 		bench_die("depth", "too large");
 	s->lib = l;
-	library_must(l, "create", l->create("io_uring", &s->b));
-	library_must(l, "path", l->set_str(s->b, "path", w->path));
-	library_must(l, "read-only", l->set_bool(s->b, "read-only", true));
-	library_must(l, "connect", l->connect(s->b));
-	if (c->best) {
-		library_must(l, "single-issuer", l->set_bool(s->b, "single-issuer", true));
-		library_must(l, "register-buffers", l->set_bool(s->b, "register-buffers", true));
-	}
+	s->b = connect_to(c, w->path);
+	set(l, s->b, c->after_connect);
 	library_must(l, "start", l->start(s->b));
 	library_must(l, "alloc", l->alloc_mem_region(s->b, &s->region, (size_t)w->len * w->depth));
 	library_must(l, "map", l->map_mem_region(s->b, &s->region));
