@@ -15,9 +15,10 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[2] / "scripts")]
 
-from lib.root import Unreachable, make_root  # noqa: E402
+from benchlib.machine import sockets  # noqa: E402
+from lib.root import Unreachable, make, make_root  # noqa: E402
 
 KIB, MIB = 1024, 1024 * 1024
 SKIPPED = 77
@@ -45,10 +46,9 @@ class ClientTest(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory(prefix="client-", dir=BUILD_DIR)
         self.addCleanup(scratch.cleanup)
         self.scratch = Path(scratch.name)
-        # paths of sockets have but 107 bytes
-        sockets = tempfile.TemporaryDirectory(prefix="client-")
-        self.addCleanup(sockets.cleanup)
-        self.sockets = Path(sockets.name)
+        folder = sockets.folder("client-")
+        self.addCleanup(folder.cleanup)
+        self.sockets = Path(folder.name)
         self.library_folder = self.scratch / "library"
         self.library_folder.mkdir()
         (self.library_folder / "libblkio.so.1").symlink_to(LIBRARY.resolve())

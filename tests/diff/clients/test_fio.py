@@ -10,8 +10,10 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from support import CLIENT_SECONDS, HERE, MIB, ClientTest, main
+from support import CLIENT_SECONDS, HERE, MIB, ClientTest, Unreachable, main, make
+from benchlib.result import storage
 
+BENCH = HERE.parents[2] / "scripts" / "bench"
 FIO = HERE.parents[2] / ".deps" / "fio-in-tree" / "fio"
 BUILD = Path(os.environ["BUILD_DIR"])
 
@@ -22,11 +24,10 @@ class InTreeEngine(ClientTest):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()  # vhost-user servers
-        made = subprocess.run([HERE.parent / "make-fio", BUILD], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              check=False)
-        if made.returncode:
-            raise unittest.SkipTest(made.stdout.splitlines()[-1])
+        try:
+            make(HERE.parent / "make-fio", BUILD)
+        except Unreachable as reason:
+            raise unittest.SkipTest(str(reason)) from reason
 
     def run_fio(self, **options: object) -> str:
         """One job, on our library: the loader tells."""
@@ -87,6 +88,23 @@ class InTreeEngine(ClientTest):
                                  bs="64k", size=2 * MIB)
                     self.assertEqual(path.read_bytes(),
                                      bytes(2 * MIB) + b"\xff" * (self.FILE_SIZE - 2 * MIB))
+
+    def test_the_comparison_has_libblkio_1_5(self) -> None:
+        """scripts/bench --modes native-vhost: both libraries and fio's nbd, on the same server."""
+        output = self.scratch / "result"
+        done = subprocess.run(
+            [BENCH, "--no-build", "--build-dir", BUILD, "--quick", "--rounds", "1", "--runtime", "0.1",
+             "--depth", "1", "--patience", "0", "--target", self.file, "--buffered", "--modes",
+             "vhost-block,native-vhost", "--output", output],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CLIENT_SECONDS)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        made = storage.read(output)
+        self.assertEqual({sample.engine for sample in made.samples},
+                         {"native-nbd", "vhost-block", "native-vhost"})
+        fios = {engine.name: engine.fio for engine in made.engines}
+        version = subprocess.run([FIO, "--version"], capture_output=True, text=True, check=True,
+                                 env={**os.environ, "LD_LIBRARY_PATH": str(self.library_folder)})
+        self.assertEqual(fios["native-vhost"], version.stdout.strip())
 
 
 if __name__ == "__main__":

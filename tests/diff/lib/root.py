@@ -8,17 +8,26 @@ HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1] / ".deps" / "trixie"
 
 
+UNREACHABLE = 77  # exit status of make-root and make-fio
+
+
 class Unreachable(Exception):
-    """It is not there and cannot be made; the text says why."""
+    """It cannot be downloaded here; the text says why."""
+
+
+def make(*command: Path) -> None:
+    """Run make-root or make-fio. What fails though all could be downloaded is an error."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode == UNREACHABLE:
+        raise Unreachable((done.stdout.splitlines() or ["no reason given"])[-1])
+    if done.returncode:
+        raise RuntimeError(f"{command[0].name} failed:\n{done.stdout}")
 
 
 def make_root() -> Path:
     """The folder; takes half a minute when it has to be made."""
-    done = subprocess.run([HERE / "make-root"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        lines = done.stdout.splitlines() or ["tests/diff/make-root failed"]
-        raise Unreachable(lines[-1])
+    make(HERE / "make-root")
     return ROOT
 
 

@@ -253,7 +253,7 @@ void group_flags(void)
 		{ "NO_FALLBACK", BLKIO_REQ_NO_FALLBACK },
 		{ "NO_UNMAP and NO_FALLBACK", BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK },
 		{ "all three", BLKIO_REQ_FUA | BLKIO_REQ_NO_UNMAP | BLKIO_REQ_NO_FALLBACK },
-		{ "8", 8 },
+		{ "16", 16 }, /* neither knows it; 8 is our BLKIO_REQ_ATOMIC */
 		{ "2^31", 1u << 31 },
 	};
 	char step[64];

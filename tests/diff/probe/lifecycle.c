@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* From created to destroyed, and all that connect() may be given instead of a device. */
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -132,11 +134,25 @@ static void try_paths(void)
 	}
 }
 
+static void show_flags(struct blkio *b)
+{
+	static const char *const names[] = { "read-only", "direct" };
+	bool value;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		value = false;
+		SHOW(blkio_get_bool(b, names[i], &value));
+		show(names[i], value);
+		SHOW(blkio_set_bool(b, names[i], !value));
+	}
+}
+
 static void try_fd(const char *step, int flags, bool read_only)
 {
 	STEP(step) {
 		struct blkio *b = NULL;
-		int fd = open(target.path, flags), got = -2;
+		int fd = open(target.path, flags), got = -2, twin = dup(fd);
+		int before = fcntl(fd, F_GETFL);
 		struct blkioq *q;
 		void *buf;
 
@@ -148,12 +164,86 @@ static void try_fd(const char *step, int flags, bool read_only)
 		blkio_get_int(b, "fd", &got);
 		show("fd property is the same", got == fd);
 		MUST(blkio_start(b));
+		show_flags(b);
 		q = blkio_get_queue(b, 0);
 		buf = aligned_alloc(4096, 4096);
 		SHOW_REQUEST(blkioq_read(q, 0, buf, 4096, NULL, 0));
+		SHOW_REQUEST(blkioq_read(q, 0, buf, 0, NULL, 0));
 		SHOW_REQUEST(blkioq_write(q, 0, buf, 4096, NULL, 0));
+		SHOW_REQUEST(blkioq_write(q, 0, buf, 0, NULL, 0));
+		SHOW_REQUEST(blkioq_write(q, 0, buf, 4096, NULL, BLKIO_REQ_FUA));
+		SHOW_REQUEST(blkioq_write_zeroes(q, 0, 4096, NULL, 0));
+		SHOW_REQUEST(blkioq_write_zeroes(q, 0, 4096, NULL, BLKIO_REQ_NO_UNMAP));
+		SHOW_REQUEST(blkioq_flush(q, NULL, 0));
+		show("file status flags changed", fcntl(twin, F_GETFL) != before);
 		blkio_destroy(&b);
 		show("fd is open after destroy", is_open(fd));
+		show("file status flags changed", fcntl(twin, F_GETFL) != before);
+		close(twin);
+	}
+}
+
+/* Its own flag, whatever the descriptor may do. */
+static void try_protected(const char *step, int flags, bool by_fd, bool read_only)
+{
+	STEP(step) {
+		int fd = open(target.path, flags), yes = 1, no = 0;
+		struct blkio *b = NULL;
+		struct blkioq *q;
+		void *buf;
+
+		MUST(ioctl(fd, BLKROSET, &yes));
+		MUST(blkio_create(target.driver, &b));
+		SHOW(by_fd ? blkio_set_int(b, "fd", fd) : blkio_set_str(b, "path", target.path));
+		SHOW(blkio_set_bool(b, "read-only", read_only));
+		SHOW(blkio_connect(b));
+		show_flags(b);
+		SHOW(blkio_start(b));
+		q = blkio_get_queue(b, 0);
+		buf = aligned_alloc(4096, 4096);
+		if (q) {
+			SHOW_REQUEST(blkioq_read(q, 0, buf, 4096, NULL, 0));
+			SHOW_REQUEST(blkioq_write(q, 0, buf, 4096, NULL, 0));
+			SHOW_REQUEST(blkioq_write(q, 0, buf, 4096, NULL, BLKIO_REQ_FUA));
+			SHOW_REQUEST(blkioq_write_zeroes(q, 0, 4096, NULL, 0));
+			SHOW_REQUEST(blkioq_write_zeroes(q, 0, 4096, NULL, BLKIO_REQ_NO_UNMAP));
+			SHOW_REQUEST(blkioq_flush(q, NULL, 0));
+		}
+		blkio_destroy(&b);
+		fd = open(target.path, O_RDONLY);
+		MUST(ioctl(fd, BLKROSET, &no));
+		close(fd);
+	}
+}
+
+/* Properties are as they were set, and another connect may do better. */
+static void try_again(const char *step, const char *wrong)
+{
+	STEP(step) {
+		struct blkio *b = NULL;
+		int fd = open(target.path, O_RDONLY), got = -2;
+		uint64_t capacity = 0;
+
+		MUST(blkio_create(target.driver, &b));
+		MUST(blkio_set_str(b, "path", wrong));
+		MUST(blkio_set_bool(b, "read-only", true));
+		MUST(blkio_set_bool(b, "direct", true));
+		show("fails", blkio_connect(b) < 0);
+		show_flags(b);
+		SHOW(blkio_get_uint64(b, "capacity", &capacity));
+		SHOW(blkio_start(b));
+		SHOW(blkio_set_str(b, "path", ""));
+		SHOW(blkio_set_int(b, "fd", fd));
+		SHOW(blkio_connect(b));
+		SHOW(blkio_get_int(b, "fd", &got));
+		show("fd property is the same", got == fd);
+		show_flags(b);
+		SHOW(blkio_set_int(b, "fd", -1));
+		SHOW(blkio_set_str(b, "path", "x"));
+		SHOW(blkio_start(b));
+		show_flags(b);
+		SHOW(blkio_set_int(b, "num-entries", 64));
+		SHOW(blkio_set_int(b, "num-queues", 2));
 	}
 }
 
@@ -173,6 +263,19 @@ static void try_fds(void)
 	try_fd("fd O_PATH", O_PATH, false);
 	try_fd("fd O_DIRECT", O_RDWR | O_DIRECT, false);
 	try_fd("writable fd, read-only instance", O_RDWR, true);
+	try_fd("fd O_DIRECT read-only", O_RDONLY | O_DIRECT, false);
+	try_fd("fd O_NONBLOCK", O_RDWR | O_NONBLOCK, false);
+	try_fd("fd O_SYNC", O_RDWR | O_SYNC, false);
+	try_fd("fd O_APPEND", O_RDWR | O_APPEND, false);
+	try_again("failed connect to nothing, then fd", "/nonexistent/path");
+	try_again("failed connect to a folder, then fd", target.scratch);
+	if (target.kind == BLOCK_DEVICE) {
+		try_protected("protected, path", O_RDWR, false, false);
+		try_protected("protected, path, read-only", O_RDWR, false, true);
+		try_protected("protected, fd", O_RDWR, true, false);
+		try_protected("protected, fd for reading", O_RDONLY, true, false);
+		try_protected("protected, fd, read-only", O_RDWR, true, true);
+	}
 	STEP("fd and path") {
 		struct blkio *b = device_created();
 		int fd = open(target.path, O_RDWR);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Queues that come and go, and the arguments and counts of do_io. */
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "probe.h"
 
@@ -157,11 +156,16 @@ static void try_timeout(const char *step, long sec, long nsec, int outstanding)
 	STEP(step) {
 		struct blkioq *q = queue_with_reads(outstanding);
 
-		show("ret", blkioq_do_io(q, c, outstanding, 4, &t));
-		if (t.tv_sec == sec && t.tv_nsec == nsec)
-			show_text("timeout", "untouched");
+		int n = blkioq_do_io(q, c, outstanding, 4, &t);
+
+		show("ret", n);
+		if (!t.tv_sec && !t.tv_nsec && (sec || nsec))
+			show_text("timeout", "zero");
+		else if (n > 0) /* libblkio 1.5 reduces it only if it had to wait */
+			show_text("timeout", "left");
 		else
-			show_text("timeout", "%s", t.tv_sec || t.tv_nsec ? "reduced" : "zero");
+			show_text("timeout", "%s",
+				  t.tv_sec == sec && t.tv_nsec == nsec ? "untouched" : "reduced");
 		show_text("message", "%s", *blkio_get_error_msg() ? "yes" : "none");
 	}
 }
