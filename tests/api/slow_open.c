@@ -258,5 +258,7 @@ static void destroyed(struct device *d)
 static const struct test tests[] = {
 	{ "io_uring, collected", collected, .data = "io_uring" },
 	{ "io_uring, destroyed", destroyed, .data = "io_uring" },
+	{ "posix, collected", collected, .data = "posix" },
+	{ "posix, destroyed", destroyed, .data = "posix" },
 };
 TEST_MAIN(tests)
