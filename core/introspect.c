@@ -12,6 +12,17 @@ const char *blkio_get_driver_name(int index)
 	return drv ? drv->name : NULL;
 }
 
+const char *blkio_get_file_driver(void)
+{
+	const struct bk_driver *drv;
+
+	for (size_t i = 0; (drv = bk_driver_at(i)); i++) {
+		if (drv->opens_files && (!drv->is_permitted || drv->is_permitted()))
+			return drv->name;
+	}
+	return NULL; /* never: one needs no permission */
+}
+
 static bool is_hidden(const struct bk_driver *drv, const struct bk_prop *common)
 {
 	for (const struct bk_prop *p = drv->props; p && p->name; p++) {

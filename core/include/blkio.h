@@ -248,9 +248,17 @@ int blkio_set_str(struct blkio *b, const char *name, const char *value);
  * neither an instance nor a device.
  */
 #define BLKIO_HAS_PROPERTY_INFO 1
+#define BLKIO_HAS_FILE_DRIVER	1 /* the same of the call of that name */
 
 /** The name of the driver with this index, from 0; NULL past the last one. Static text. */
 const char *blkio_get_driver_name(int index);
+
+/**
+ * The name of the driver to open a file or block device with, if its user has named none:
+ * "io_uring", or "posix" where the kernel or a sandbox does not let this process create rings.
+ * Static text. Asks the kernel each time.
+ */
+const char *blkio_get_file_driver(void);
 
 enum {
 	BLKIO_TYPE_BOOL,

@@ -23,7 +23,7 @@ ADDED = {
     "blkio_add_poll_queue_async", "blkio_add_queue_async", "blkio_cancel", "blkio_connect_async",
     "blkio_control_result", "blkio_destroy_async", "blkio_drain", "blkio_get_control_fd",
     "blkio_get_device_config",
-    "blkio_get_driver_name", "blkio_get_property_info",
+    "blkio_get_driver_name", "blkio_get_file_driver", "blkio_get_property_info",
     "blkio_get_vring_features", "blkio_list_exports",
     "blkio_map_mem_region_async",
     "blkio_remove_poll_queue_async", "blkio_remove_queue_async", "blkio_start_async",
