@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/*
- * The fio engine's hook table, and get_ioengine(), by which fio finds it: fio opens the library
- * given as ioengine=external:PATH and calls that symbol. Start here.
- */
+/* The fio engine's hook table, which pick.c gives to the fio that it was compiled for. */
 #include "engine.h"
 
+static int setup(struct thread_data *td);
+static int init(struct thread_data *td);
+static int post_init(struct thread_data *td);
+
+#ifdef BKF_HAS_ASYNCIO_SETS_ISSUE_TIME
+#define SETS_ISSUE_TIME FIO_ASYNCIO_SETS_ISSUE_TIME
+#else
+#define SETS_ISSUE_TIME 0 /* fio before 3.31 sets it, too, when bkf_queue() has returned */
+#endif
+
 /*
- * DISKLESSIO: fio shall not create, extend or open the target itself, it may not be a file.
- * NO_OFFLOAD: a queue belongs to one thread. ASYNCIO_SETS_ISSUE_TIME: see bkf_queue().
+ * NO_OFFLOAD: a queue belongs to one thread. SETS_ISSUE_TIME: see bkf_queue(). Jobs whose
+ * target is not a file get DISKLESSIO, too: bkf_prepare_files().
  */
-struct ioengine_ops bkf_ops = {
+static const struct ioengine_ops ops = {
 	.name = "libblkio",
 	.version = FIO_IOOPS_VERSION,
-	.flags = FIO_DISKLESSIO | FIO_NOEXTEND | FIO_NODISKUTIL | FIO_NO_OFFLOAD |
-		 FIO_ASYNCIO_SETS_ISSUE_TIME
-#ifdef BKF_HAS_SKIPPABLE_IOMEM_ALLOC
-		 | FIO_SKIPPABLE_IOMEM_ALLOC
-#endif
-	,
-	.setup = bkf_setup,
-	.init = bkf_init,
-	.post_init = bkf_post_init,
+	.flags = FIO_NO_OFFLOAD | SETS_ISSUE_TIME,
+	.setup = setup,
+	.init = init,
+	.post_init = post_init,
 	.cleanup = bkf_cleanup,
 
 	.iomem_alloc = bkf_iomem_alloc,
@@ -28,6 +30,7 @@ struct ioengine_ops bkf_ops = {
 
 	.open_file = bkf_open_file,
 	.close_file = bkf_close_file,
+	.get_file_size = generic_get_file_size,
 	.invalidate = bkf_invalidate,
 
 	.queue = bkf_queue,
@@ -51,10 +54,65 @@ struct ioengine_ops bkf_ops = {
 	.option_struct_size = sizeof(struct engine_options),
 };
 
-void get_ioengine(struct ioengine_ops **ops);
+/*
+ * The table for each kind of job, so that the path of an I/O need not ask: several files, and
+ * memory that fio allocates. In the library's memory, where all processes of fio find it.
+ */
+static struct ioengine_ops kinds[2][2];
 
-/* fio refuses an engine that is NULL, and fails the job. */
-__attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **ops)
+static void fill_in_kinds(void)
 {
-	*ops = bkf_fio_is_compatible() ? &bkf_ops : NULL;
+	for (int many = 0; many < 2; many++)
+		for (int foreign = 0; foreign < 2; foreign++) {
+			struct ioengine_ops *kind = &kinds[many][foreign];
+
+			*kind = ops;
+			if (many) {
+				kind->open_file = bkf_many_open;
+				kind->close_file = bkf_many_close;
+				kind->queue = bkf_many_queue;
+				kind->commit = bkf_many_commit;
+				kind->getevents = bkf_many_getevents;
+			}
+			if (foreign)
+				kind->iomem_alloc = NULL;
+		}
 }
+
+static bool has_our_hooks(const struct thread_data *td)
+{
+	return td->io_ops >= &kinds[0][0] && td->io_ops <= &kinds[1][1];
+}
+
+static int setup(struct thread_data *td)
+{
+	return bkf_check_job(td, has_our_hooks(td)) ? 1 : bkf_setup(td);
+}
+
+static int init(struct thread_data *td)
+{
+	const struct job *job;
+
+	if (bkf_check_job(td, has_our_hooks(td)) || bkf_init(td))
+		return 1;
+	job = td->io_ops_data;
+	td->io_ops = &kinds[job->many][fio_option_is_set(&td->o, mem_type)];
+	return 0;
+}
+
+static int post_init(struct thread_data *td)
+{
+	return bkf_check_io_us(td) ? 1 : bkf_post_init(td);
+}
+
+static struct ioengine_ops *get_hooks(void)
+{
+	fill_in_kinds();
+	return kinds[0];
+}
+
+const struct fio_version bkf_version = {
+	.fio = BKF_FIO_VERSION,
+	.find_difference = bkf_find_difference,
+	.get_hooks = get_hooks,
+};

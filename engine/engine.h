@@ -2,17 +2,25 @@
 /*
  * The fio engine: what its files share. It knows blkio.h and fio's headers, never the core.
  *
- *   engine.c   the hook table and get_ioengine(), fio's way in
+ *   pick.c     get_ioengine(), fio's way in: picks the engine compiled for the fio that runs
+ *   engine.c   the hook table
  *   compat.c   is this the fio that we were built for?
  *   options.c  the options of a job
  *   job.c      setup, init, post_init, cleanup: the life of a job
- *   target.c   from a job's options to an open device
- *   share.c    one open device for all threads that use it, one queue for each
+ *   open.c     from a job's options to an open device
+ *   target.c   one open device for all threads that use it, one queue for each
+ *   attach.c   the device, a queue and memory, for the time that a job runs
  *   buffers.c  memory for a job's I/O
- *   mapping.c  the same memory, mapped for each I/O anew
+ *   mapping.c  the same memory, mapped again for each I/O
  *   io.c       queue, commit, getevents, event: the path of every I/O
  *   file.c     files as fio sees them: layout, cache invalidation
+ *   mounted.c  refuses to write to what is mounted
+ *   many.c     jobs with several files
  *   zones.c    zoned devices
+ *   error.c    how a job fails
+ *
+ * All but pick.c is compiled once for each version of fio that the build has the source of
+ * (meson.build), with a suffix to each bkf_ name that tells the version.
  *
  * All of fio's symbols are weak: programs that are not fio use the library without them.
  */
@@ -25,13 +33,18 @@
 #include <fio.h>
 
 #include "blkio.h"
+#include "pick.h"
 
 #pragma weak __fio_option_is_set
 #pragma weak fio_gettime
+#pragma weak generic_close_file
+#pragma weak generic_get_file_size
+#pragma weak generic_open_file
 #pragma weak fio_options
 #pragma weak fio_version_string
 #pragma weak io_u_mark_complete
 #pragma weak io_u_mark_submit
+#pragma weak io_u_queued
 #pragma weak log_err
 #pragma weak log_info
 #pragma weak read_only
@@ -57,18 +70,33 @@ struct engine_options {
 	unsigned int wait_mode; /* enum wait_mode */
 	unsigned int mapping;	/* enum mapping */
 	unsigned int force_completion_fd;
+	unsigned int sq_poll;
+	unsigned int always; /* what is so in any case */
 };
 
 extern struct fio_option bkf_options[];
 
-/* ---- The hook table (engine.c) and the self-check (compat.c) ------------------------------- */
+/* ---- The self-check (compat.c) ------------------------------------------------------------- */
 
-extern struct ioengine_ops bkf_ops;
+extern const struct fio_version bkf_version; /* engine.c */
 
-/* Says why on stderr when it is not. */
-bool bkf_fio_is_compatible(void);
+/* See struct fio_version. */
+const char *bkf_find_difference(void);
 
-/* ---- Targets (target.c): what a job opens, and how ----------------------------------------- */
+/* Fail a job whose structures are not laid out as we know them: before setup(), before its I/O. */
+int bkf_check_job(struct thread_data *td, bool has_our_hooks);
+int bkf_check_io_us(struct thread_data *td);
+
+/* ---- Errors (error.c) ----------------------------------------------------------------------- */
+
+/* Report an error as the job's: in the log, and as its exit status. Returns err (negative). */
+int bkf_fail(struct thread_data *td, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4), cold));
+
+/* The same for a libblkio call that returned err, with its message. */
+int bkf_fail_call(struct thread_data *td, int err, const char *call) __attribute__((cold));
+
+/* ---- Opening (open.c): what a job opens, and how -------------------------------------------- */
 
 struct target_options {
 	char *driver;
@@ -77,14 +105,21 @@ struct target_options {
 	char *pre_start_props;
 	int num_entries, queue_size; /* 0: at least depth */
 	int depth;
-	bool path_is_filename; /* from filename=, which drivers without a path may ignore */
+	bool by_fio;	       /* path is a file that fio creates, extends and opens, too */
+	bool path_is_filename; /* a file of fio's, which drivers without a path may ignore */
+	bool driver_is_default;
 	bool direct;
 	bool read_only;
+	bool sq_poll;
 	bool sleeps_on_fd; /* waits for the completion fd */
 };
 
-/* Fill in *o from the job's options. Ends with bkf_target_options_free(), also after an error. */
-int bkf_target_options_init(struct target_options *o, struct thread_data *td);
+/*
+ * Fill in *o from the job's options, for one of its files, or NULL. Ends with
+ * bkf_target_options_free(), also after an error.
+ */
+int bkf_target_options_init(struct target_options *o, struct thread_data *td,
+			    const struct fio_file *f);
 void bkf_target_options_free(struct target_options *o);
 
 /*
@@ -100,7 +135,7 @@ int bkf_target_start(struct blkio *b, int queues, int poll_queues, struct thread
 bool bkf_get_bool(struct blkio *b, const char *name, bool fallback);
 uint64_t bkf_get_number(struct blkio *b, const char *name, uint64_t fallback);
 
-/* ---- Sharing (share.c) --------------------------------------------------------------------- */
+/* ---- Targets (target.c): one open device for many threads ----------------------------------- */
 
 struct target;
 
@@ -148,7 +183,8 @@ struct job {
 	struct blkio_mem_region *mapped; /* one per io_u; NULL: all memory stays mapped */
 	uint32_t write_flags;		 /* BLKIO_REQ_FUA for synchronous writes */
 	unsigned int submitting;	 /* handed to the queue since the last submission */
-	bool stamps;			 /* fio wants issue times */
+	bool stamps;			 /* fio wants issue times, */
+	bool notes_issues;		 /* and more than the time in the io_u */
 	bool may_defer;			 /* commit may leave the submission to getevents */
 	bool waits_always;		 /* getevents follows each commit */
 	bool zeroes_on_trim;
@@ -156,13 +192,23 @@ struct job {
 	enum wait_mode wait_mode;
 	int completion_fd; /* WAIT_EVENTFD */
 	/* the rest */
+	struct io_u **unissued; /* the I/Os that are submitting; NULL: stamped when queued */
+	bool by_fio;		/* fio creates, extends and opens its files, */
+	bool many;		/* several: many.c has their targets */
+	struct file_queue *files;
+	struct pollfd *pollfds; /* nr_pollfds of them */
+	unsigned int nr_pollfds;
 	const char *path; /* the target's; NULL when there is none that we know of */
 	struct target *target;
-	struct blkio *b;
+	struct blkio *b;  /* NULL: not open yet */
+	bool only_sizes;  /* fio opens files only to see how large they are */
+	dev_t opened_dev; /* by_fio: what b has open */
+	ino_t opened_ino;
 	struct queue_slot slot;
 	struct queue_slot zone_slot;	/* q NULL until the first zone operation */
 	struct blkio_mem_region region; /* the memory of all I/Os */
 	uint64_t region_align;
+	bool region_is_ours; /* not memory that is only mapped */
 	void *plain_memory;
 	size_t plain_size;
 };
@@ -172,20 +218,30 @@ int bkf_init(struct thread_data *td);
 int bkf_post_init(struct thread_data *td);
 void bkf_cleanup(struct thread_data *td);
 
-/* Report an error as the job's: in the log, and as its exit status. Returns err (negative). */
-int bkf_fail(struct thread_data *td, int err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4), cold));
+/* ---- Attaching (attach.c) ------------------------------------------------------------------ */
 
-/* The same for a libblkio call that returned err, with its message. */
-int bkf_fail_call(struct thread_data *td, int err, const char *call) __attribute__((cold));
+/* Open the device of a job that has one, take a queue of it, and let it reach the job's memory. */
+int bkf_job_open(struct thread_data *td);
+void bkf_job_close(struct thread_data *td);
+
+/* Whether the device can do the block sizes of the job. */
+int bkf_check_block_sizes(struct thread_data *td, struct blkio *b);
+/* Make ready to wait for completions on q. The completion fd or a negative errno value. */
+int bkf_set_up_completion_fd(struct thread_data *td, struct blkioq *q, bool enable, bool blocking);
 
 /* ---- Buffers (buffers.c) ------------------------------------------------------------------- */
 
 int bkf_iomem_alloc(struct thread_data *td, size_t size);
 void bkf_iomem_free(struct thread_data *td);
 
-/* Map memory that fio allocated itself (mem=, where this fio lets engines have that). */
-int bkf_map_foreign_memory(struct thread_data *td);
+/* Let the device, which is open now, reach memory that was not allocated for it. */
+int bkf_map_memory(struct thread_data *td);
+
+/* Undo that. */
+void bkf_end_region(struct thread_data *td);
+
+/* Wait for what is in flight on q. False: some of it still is, and may access memory. */
+bool bkf_drain(struct thread_data *td, struct blkioq *q, struct blkio_completion *completions);
 
 /* ---- Temporary mapping (mapping.c): libblkio_mapping=temporary ------------------------------ */
 
@@ -205,6 +261,11 @@ int bkf_commit(struct thread_data *td);
 int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 		  const struct timespec *timeout);
 struct io_u *bkf_event(struct thread_data *td, int event);
+
+/* For many.c: whether fio's next call waits; what was handed to queues is submitted. */
+bool bkf_wait_follows(struct thread_data *td);
+void bkf_submitted(struct thread_data *td);
+bool bkf_timed_out(const struct timespec *start, const struct timespec *timeout);
 #ifdef BKF_ERRDETAILS_HAS_TD
 char *bkf_errdetails(struct thread_data *td, struct io_u *io_u);
 #else
@@ -213,12 +274,30 @@ char *bkf_errdetails(struct io_u *io_u);
 
 /* ---- Files (file.c) ------------------------------------------------------------------------ */
 
-/* Make the files of td's job fit what is opened. */
-int bkf_prepare_file(struct thread_data *td, const struct target_options *o);
+/* How the files of td's job come about: by fio, or given by the target. */
+int bkf_prepare_files(struct thread_data *td, struct job *job, const struct target_options *o);
+/* by_fio: tell fio how large the files are; those that are missing have 0 bytes. */
+int bkf_size_files(struct thread_data *td);
 
 int bkf_open_file(struct thread_data *td, struct fio_file *f);
 int bkf_close_file(struct thread_data *td, struct fio_file *f);
 int bkf_invalidate(struct thread_data *td, struct fio_file *f);
+
+/* ---- Several files (many.c): a target and a queue for each that is open --------------------- */
+
+struct file_queue;
+
+int bkf_many_open(struct thread_data *td, struct fio_file *f);
+int bkf_many_close(struct thread_data *td, struct fio_file *f);
+enum fio_q_status bkf_many_queue(struct thread_data *td, struct io_u *io_u);
+int bkf_many_commit(struct thread_data *td);
+int bkf_many_getevents(struct thread_data *td, unsigned int min, unsigned int max,
+		       const struct timespec *timeout);
+
+/* ---- Mounted devices (mounted.c) ------------------------------------------------------------ */
+
+/* Fail a job that writes to b's device, whose properties are set, when that is mounted. */
+int bkf_check_not_mounted(struct thread_data *td, struct blkio *b);
 
 /* ---- Zones (zones.c) ----------------------------------------------------------------------- */
 

@@ -15,15 +15,42 @@ static __thread const char *failure;
 
 /* ---- Submission ---------------------------------------------------------------------------- */
 
+/* All but the issue time itself: what fio is to know of it. */
+static __attribute__((noinline)) void note_issue(struct thread_data *td, struct job *job,
+						 struct io_u *io_u)
+{
+	if (td->o.read_iolog_file)
+		td->last_issue = io_u->issue_time;
+	if (job->unissued)
+		job->unissued[job->submitting] = io_u;
+	else if (!td->o.disable_slat)
+		io_u_queued(td, io_u);
+}
+
 /*
- * Completion latency counts from the moment that libblkio gets the request, whether it is then
- * submitted alone, in a batch, or together with the wait.
+ * Submission latency ends, and completion latency begins, when libblkio gets the request, whether
+ * that is then submitted alone, in a batch, or together with the wait. Where the user looks at
+ * submission latencies, they end after the system call that submits: stamp_submitted().
  */
-static inline void stamp(struct thread_data *td, struct io_u *io_u)
+static inline void stamp(struct thread_data *td, struct job *job, struct io_u *io_u)
 {
 	fio_gettime(&io_u->issue_time, NULL);
-	if (fio_unlikely(td->o.read_iolog_file))
-		td->last_issue = io_u->issue_time;
+	if (fio_unlikely(job->notes_issues))
+		note_issue(td, job, io_u);
+}
+
+/* What was handed to the queue since the last submission has now been submitted. */
+static void stamp_submitted(struct thread_data *td, struct job *job)
+{
+	struct timespec now;
+
+	fio_gettime(&now, NULL);
+	for (unsigned int i = 0; i < job->submitting; i++) {
+		job->unissued[i]->issue_time = now;
+		io_u_queued(td, job->unissued[i]);
+	}
+	if (td->o.read_iolog_file)
+		td->last_issue = now;
 }
 
 static inline struct iovec *one_segment(struct job *job, struct io_u *io_u)
@@ -93,7 +120,7 @@ enum fio_q_status bkf_queue(struct thread_data *td, struct io_u *io_u)
 	struct job *job = td->io_ops_data;
 
 	if (job->stamps)
-		stamp(td, io_u);
+		stamp(td, job, io_u);
 	switch (io_u->ddir) {
 	case DDIR_READ:
 		if (!queue_read(job, io_u))
@@ -130,6 +157,11 @@ static inline bool wait_follows(struct thread_data *td, const struct job *job)
 	return td->o.latency_target && td->cur_depth >= td->latency_qd;
 }
 
+bool bkf_wait_follows(struct thread_data *td)
+{
+	return wait_follows(td, td->io_ops_data);
+}
+
 static inline void count_submission(struct thread_data *td, struct job *job)
 {
 	if (job->submitting)
@@ -137,24 +169,38 @@ static inline void count_submission(struct thread_data *td, struct job *job)
 	job->submitting = 0;
 }
 
+void bkf_submitted(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (job->unissued)
+		stamp_submitted(td, job);
+	count_submission(td, job);
+}
+
+static __attribute__((noinline)) int submit(struct thread_data *td, struct job *job)
+{
+	int ret = blkioq_do_io(job->q, NULL, 0, 0, NULL);
+
+	if (ret < 0)
+		return bkf_fail_call(td, ret, "blkioq_do_io");
+	bkf_submitted(td);
+	return 0;
+}
+
 int bkf_commit(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
-	int ret;
 
 	/* Nothing queued: called on the way into getevents(), which submits. */
 	if (!td->io_u_queued || wait_follows(td, job))
 		return 0;
-	ret = blkioq_do_io(job->q, NULL, 0, 0, NULL);
-	if (ret < 0)
-		return bkf_fail_call(td, ret, "blkioq_do_io");
-	count_submission(td, job);
-	return 0;
+	return submit(td, job);
 }
 
 /* ---- Completion ---------------------------------------------------------------------------- */
 
-static bool timed_out(const struct timespec *start, const struct timespec *timeout)
+bool bkf_timed_out(const struct timespec *start, const struct timespec *timeout)
 {
 	struct timespec now;
 	int64_t spent, allowed = timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
@@ -210,7 +256,7 @@ static int collect(struct job *job, unsigned int min, unsigned int max,
 		if (ret < 0)
 			break;
 		n += ret;
-		if (n >= min || (timeout && timed_out(&start, timeout)))
+		if (n >= min || (timeout && bkf_timed_out(&start, timeout)))
 			break;
 		if (job->wait_mode != WAIT_EVENTFD)
 			continue;
@@ -238,11 +284,16 @@ static int block_until(struct job *job, unsigned int min, unsigned int max,
 }
 
 /* All but the most frequent way to wait, out of its way. */
-static __attribute__((noinline)) int
-wait_otherwise(struct job *job, unsigned int min, unsigned int max, const struct timespec *timeout)
+static __attribute__((noinline)) int wait_otherwise(struct thread_data *td, unsigned int min,
+						    unsigned int max,
+						    const struct timespec *timeout)
 {
+	struct job *job = td->io_ops_data;
 	int ret;
 
+	/* Less than a batch, which fio does not commit before it asks what has completed. */
+	if (job->unissued && job->submitting && submit(td, job))
+		return -td->error;
 	if (job->wait_mode != WAIT_BLOCK)
 		ret = collect(job, min, max, timeout);
 	else if (timeout)
@@ -264,7 +315,7 @@ int bkf_getevents(struct thread_data *td, unsigned int min, unsigned int max,
 	if (job->plain_wait && !timeout)
 		ret = blkioq_do_io(job->q, job->events, min, max, NULL);
 	else
-		ret = wait_otherwise(job, min, max, timeout);
+		ret = wait_otherwise(td, min, max, timeout);
 	if (fio_unlikely(ret < 0))
 		return bkf_fail_call(td, ret, "blkioq_do_io");
 	count_submission(td, job);

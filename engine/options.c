@@ -14,12 +14,12 @@ struct fio_option bkf_options[] = {
 	{
 		OPTION("libblkio_driver", FIO_OPT_STR_STORE, driver),
 		.lname = "libblkio driver name",
-		.help = "Driver that libblkio shall use, for example io_uring",
+		.help = "The libblkio driver to use, for example io_uring (default: by the file)",
 	},
 	{
 		OPTION("libblkio_path", FIO_OPT_STR_STORE, path),
 		.lname = "libblkio path property",
-		.help = "Device, file or socket to open (default: filename)",
+		.help = "Device, file or socket to open (default: the file that fio names)",
 	},
 	{
 		OPTION("libblkio_pre_connect_props", FIO_OPT_STR_STORE, pre_connect_props),
@@ -91,6 +91,22 @@ struct fio_option bkf_options[] = {
 		       force_completion_fd),
 		.lname = "Completion eventfd enabled even if unused",
 		.help = "Enable the completion eventfd even if unused (measures its cost)",
+	},
+	/* Those of fio's io_uring engine, so that its job files work, too. */
+	{
+		OPTION("fixedbufs", FIO_OPT_STR_SET, always),
+		.lname = "Registered buffers",
+		.help = "No effect: the buffers are registered without it",
+	},
+	{
+		OPTION("registerfiles", FIO_OPT_STR_SET, always),
+		.lname = "Registered files",
+		.help = "No effect: the file is registered without it",
+	},
+	{
+		OPTION("sqthread_poll", FIO_OPT_STR_SET, sq_poll),
+		.lname = "Kernel thread that submits",
+		.help = "The property sq-poll: a kernel thread polls for requests",
 	},
 	{ .name = NULL },
 };

@@ -1,282 +1,273 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From a job's options to an open device: which properties are set, when, and who wins. The order
- * is: what fio's own options imply, then the user's lists of properties.
+ * One open device for all thread=1 jobs of a process that have the same target, and one queue for
+ * each of them: drivers such as vhost-user can open their device only once. Jobs in processes of
+ * their own have a target of their own.
+ *
+ * fio sets all jobs up before it starts the first. Setting up counts, for drivers whose queues must
+ * all exist at the start; a queue goes to one job at a time and back when that job ends.
  */
 #include "engine.h"
 
-/* Cut the next item off a list: a colon ends an item, "\:" is a colon in it. NULL at the end. */
-static char *next_item(char **list)
-{
-	char *item = *list, *from, *to;
+enum { NORMAL, POLL };
 
-	if (!item)
-		return NULL;
-	for (from = to = item; *from && *from != ':'; from++) {
-		if (from[0] == '\\' && from[1] == ':')
-			from++;
-		*to++ = *from;
-	}
-	*list = *from ? from + 1 : NULL;
-	*to = '\0';
-	return item;
+/* The queues of one kind: which are taken. Not used for drivers that can add queues at any time. */
+struct queue_pool {
+	bool *taken;
+	int size;
+};
+
+struct target {
+	struct target *next; /* of the shared ones */
+	struct target_options o;
+	bool shared;
+	int refs;
+	int wanted[2]; /* queues, NORMAL and POLL, all jobs together */
+	/* while a job is attached */
+	struct blkio *b;
+	int users;
+	bool can_add_queues;
+	struct queue_pool pools[2];
+};
+
+static struct target *shared_targets;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void bkf_target_lock(void)
+{
+	pthread_mutex_lock(&lock);
 }
 
-/* Without blanks at either end. */
-static char *trim(char *s)
+void bkf_target_unlock(void)
 {
-	size_t len;
-
-	s += strspn(s, " \t");
-	for (len = strlen(s); len && strchr(" \t", s[len - 1]); len--)
-		s[len - 1] = '\0';
-	return s;
+	pthread_mutex_unlock(&lock);
 }
 
-/* Split an item into name and value; false when it has no "=" or no name. */
-static bool split_item(char *item, char **name, char **value)
+/* fio forks jobs while threads of others may hold the lock: the child must find it free. */
+static void survive_fork(void)
 {
-	char *equals = strchr(item, '=');
-
-	if (!equals)
-		return false;
-	*equals = '\0';
-	*name = trim(item);
-	*value = trim(equals + 1);
-	return **name;
+	pthread_atfork(bkf_target_lock, bkf_target_unlock, bkf_target_unlock);
 }
 
-static int set_listed_props(struct blkio *b, const char *option, const char *props,
-			    struct thread_data *td)
-{
-	char *copy, *rest, *item, *name, *value;
-	int ret = 0;
+/* ---- Targets ------------------------------------------------------------------------------- */
 
-	if (!props)
-		return 0;
-	rest = copy = strdup(props);
-	if (!copy)
-		return bkf_fail(td, -ENOMEM, "no memory for %s", option);
-	while (!ret && (item = next_item(&rest))) {
-		item = trim(item);
-		if (!*item)
+static bool same_string(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* What may differ between jobs that share is merged: depth, read_only, sleeps_on_fd. */
+static bool same_target(const struct target_options *a, const struct target_options *b)
+{
+	return same_string(a->driver, b->driver) && same_string(a->path, b->path) &&
+	       same_string(a->pre_connect_props, b->pre_connect_props) &&
+	       same_string(a->pre_start_props, b->pre_start_props) &&
+	       a->num_entries == b->num_entries && a->queue_size == b->queue_size &&
+	       a->direct == b->direct && a->sq_poll == b->sq_poll;
+}
+
+static struct target *find_shared(struct target_options *o)
+{
+	for (struct target *t = shared_targets; t; t = t->next) {
+		if (!same_target(&t->o, o))
 			continue;
-		if (!split_item(item, &name, &value))
-			ret = bkf_fail(td, -EINVAL, "%s: expected name=value, got '%s'", option,
-				       item);
-		else if ((ret = blkio_set_str(b, name, value)))
-			bkf_fail(td, ret, "%s: %s=%s: %s", option, name, value,
-				 blkio_get_error_msg());
+		t->o.depth = max(t->o.depth, o->depth);
+		t->o.read_only &= o->read_only;
+		t->o.sleeps_on_fd |= o->sleeps_on_fd;
+		bkf_target_options_free(o);
+		return t;
 	}
-	free(copy);
-	return ret;
-}
-
-static bool lists_prop(const char *props, const char *wanted)
-{
-	char *copy = strdup(props ? props : ""), *rest = copy, *item, *name, *value;
-	bool found = false;
-
-	while (copy && !found && (item = next_item(&rest)))
-		found = split_item(item, &name, &value) && !strcmp(name, wanted);
-	free(copy);
-	return found;
-}
-
-static char *dup_or_null(const char *s)
-{
-	return s ? strdup(s) : NULL;
-}
-
-static bool driver_has_prop(const char *driver, const char *name)
-{
-	struct blkio *b;
-	char *value;
-	int ret;
-
-	if (blkio_create(driver, &b))
-		return false;
-	ret = blkio_get_str(b, name, &value);
-	free(value);
-	blkio_destroy(&b);
-	return ret != -ENOENT;
-}
-
-int bkf_target_options_init(struct target_options *o, struct thread_data *td)
-{
-	const struct engine_options *eo = td->eo;
-	const char *path = eo->path;
-
-	*o = (struct target_options){ 0 };
-	if (!eo->driver)
-		return bkf_fail(td, -EINVAL, "set libblkio_driver=, for example to io_uring");
-	if (!path && td->o.filename && td->files_index &&
-	    !lists_prop(eo->pre_connect_props, "path") &&
-	    !lists_prop(eo->pre_connect_props, "fd")) {
-		path = td->files[0]->file_name;
-		o->path_is_filename = true;
-	}
-	o->driver = strdup(eo->driver);
-	o->path = dup_or_null(path);
-	o->pre_connect_props = dup_or_null(eo->pre_connect_props);
-	o->pre_start_props = dup_or_null(eo->pre_start_props);
-	if (!o->driver || (path && !o->path) || (eo->pre_connect_props && !o->pre_connect_props) ||
-	    (eo->pre_start_props && !o->pre_start_props))
-		return bkf_fail(td, -ENOMEM, "no memory for the job's options");
-	o->num_entries = eo->num_entries;
-	o->queue_size = eo->queue_size;
-	o->depth = td->o.iodepth;
-	o->direct = td->o.odirect && driver_has_prop(o->driver, "direct");
-	o->read_only = read_only || !(td_write(td) || td_trim(td));
-	o->sleeps_on_fd = eo->wait_mode == WAIT_EVENTFD;
-	return 0;
-}
-
-void bkf_target_options_free(struct target_options *o)
-{
-	free(o->driver);
-	free(o->path);
-	free(o->pre_connect_props);
-	free(o->pre_start_props);
-}
-
-bool bkf_get_bool(struct blkio *b, const char *name, bool fallback)
-{
-	bool value;
-
-	return blkio_get_bool(b, name, &value) ? fallback : value;
-}
-
-uint64_t bkf_get_number(struct blkio *b, const char *name, uint64_t fallback)
-{
-	char *value;
-	uint64_t number;
-
-	if (blkio_get_str(b, name, &value))
-		return fallback;
-	number = strtoull(value, NULL, 10);
-	free(value);
-	return number;
-}
-
-/* Of properties that only some drivers have. */
-static int set_bool_if_present(struct blkio *b, const char *name, bool value)
-{
-	int ret = blkio_set_bool(b, name, value);
-
-	return ret == -ENOENT ? 0 : ret;
-}
-
-static int set_path(struct blkio *b, const struct target_options *o)
-{
-	int ret;
-
-	if (!o->path)
-		return 0;
-	ret = blkio_set_str(b, "path", o->path);
-	/* fio wants a filename for every job, also when it is no more than a name */
-	return ret == -ENOENT && o->path_is_filename ? 0 : ret;
-}
-
-static int prepare_connect(struct blkio *b, const struct target_options *o, struct thread_data *td)
-{
-	int ret;
-
-	if ((ret = set_bool_if_present(b, "direct", o->direct)))
-		return bkf_fail_call(td, ret, "setting direct");
-	if ((ret = blkio_set_bool(b, "read-only", o->read_only)))
-		return bkf_fail_call(td, ret, "setting read-only");
-	if ((ret = set_path(b, o)))
-		return bkf_fail_call(td, ret, "setting path");
-	return set_listed_props(b, "libblkio_pre_connect_props", o->pre_connect_props, td);
-}
-
-static int round_up_to_power_of_2(int n)
-{
-	int power = 1;
-
-	while (power < n && power < INT_MAX / 2)
-		power *= 2;
-	return power;
-}
-
-/* Raise a size that the user left alone. libblkio queues what does not fit, so failure is fine. */
-static void raise_to(struct blkio *b, const char *name, int wanted)
-{
-	int value;
-
-	if (!blkio_get_int(b, name, &value) && value < wanted)
-		blkio_set_int(b, name, wanted);
-}
-
-static int set_sizes(struct blkio *b, const struct target_options *o, struct thread_data *td)
-{
-	int ret;
-
-	if (!o->num_entries)
-		raise_to(b, "num-entries", o->depth);
-	else if ((ret = blkio_set_int(b, "num-entries", o->num_entries)))
-		return bkf_fail_call(td, ret, "setting num-entries (libblkio_num_entries)");
-	if (!o->queue_size)
-		raise_to(b, "queue-size",
-			 min((uint64_t)round_up_to_power_of_2(o->depth),
-			     bkf_get_number(b, "max-queue-size", INT_MAX)));
-	else if ((ret = blkio_set_int(b, "queue-size", o->queue_size)))
-		return bkf_fail_call(td, ret, "setting queue-size (libblkio_queue_size)");
-	return 0;
-}
-
-/*
- * All I/O goes to one buffer, and each queue is used by one thread only: say so. The latter makes
- * the kernel signal the completion fd twice per request, once with nothing to collect yet, so who
- * sleeps on the fd does without: 2 to 3 system calls per I/O instead of 4.
- */
-static int set_promises(struct blkio *b, const struct target_options *o, struct thread_data *td)
-{
-	int ret;
-
-	if ((ret = set_bool_if_present(b, "register-buffers", true)))
-		return bkf_fail_call(td, ret, "register-buffers");
-	if ((ret = set_bool_if_present(b, "single-issuer", !o->sleeps_on_fd)))
-		return bkf_fail_call(td, ret, "single-issuer");
-	return 0;
-}
-
-struct blkio *bkf_target_connect(const struct target_options *o, struct thread_data *td)
-{
-	struct blkio *b;
-	int ret;
-
-	ret = blkio_create(o->driver, &b);
-	if (ret) {
-		bkf_fail_call(td, ret, "blkio_create");
-		return NULL;
-	}
-	if (prepare_connect(b, o, td))
-		goto destroy;
-	if ((ret = blkio_connect(b))) {
-		bkf_fail(td, ret, "blkio_connect: %s%s", blkio_get_error_msg(),
-			 o->path ? "" : " (no libblkio_path= and no filename= given)");
-		goto destroy;
-	}
-	if (set_sizes(b, o, td) || set_promises(b, o, td) ||
-	    set_listed_props(b, "libblkio_pre_start_props", o->pre_start_props, td))
-		goto destroy;
-	return b;
-destroy:
-	blkio_destroy(&b);
 	return NULL;
 }
 
-int bkf_target_start(struct blkio *b, int queues, int poll_queues, struct thread_data *td)
+static struct target *new_target(const struct target_options *o, bool share)
 {
+	struct target *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->o = *o;
+	t->shared = share;
+	if (share) {
+		t->next = shared_targets;
+		shared_targets = t;
+	}
+	return t;
+}
+
+struct target *bkf_target_get(struct target_options *o, bool share, int queues, int poll_queues)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct target *t;
+
+	pthread_once(&once, survive_fork);
+	bkf_target_lock();
+	t = share ? find_shared(o) : NULL;
+	if (!t)
+		t = new_target(o, share);
+	if (t) {
+		t->refs++;
+		t->wanted[NORMAL] += queues;
+		t->wanted[POLL] += poll_queues;
+	}
+	bkf_target_unlock();
+	return t;
+}
+
+static void unlink_shared(struct target *t)
+{
+	struct target **link = &shared_targets;
+
+	while (*link && *link != t)
+		link = &(*link)->next;
+	if (*link)
+		*link = t->next;
+}
+
+void bkf_target_put(struct target *t)
+{
+	bkf_target_lock();
+	if (--t->refs == 0) {
+		unlink_shared(t);
+		bkf_target_options_free(&t->o);
+		free(t);
+	}
+	bkf_target_unlock();
+}
+
+const struct target_options *bkf_target_options(const struct target *t)
+{
+	return &t->o;
+}
+
+/* ---- The device ---------------------------------------------------------------------------- */
+
+static int make_pool(struct queue_pool *pool, int size)
+{
+	pool->size = size;
+	pool->taken = calloc(max(size, 1), sizeof(*pool->taken));
+	return pool->taken ? 0 : -ENOMEM;
+}
+
+static void drop_pools(struct target *t)
+{
+	for (int kind = NORMAL; kind <= POLL; kind++) {
+		free(t->pools[kind].taken);
+		t->pools[kind] = (struct queue_pool){ 0 };
+	}
+}
+
+/* As many queues as jobs want, or as there can be: jobs that run one after the other share. */
+static int start_with_all_queues(struct target *t, struct blkio *b, struct thread_data *td)
+{
+	int limit = min(bkf_get_number(b, "max-queues", INT_MAX), (uint64_t)INT_MAX);
+	int poll_queues = min(t->wanted[POLL], t->wanted[NORMAL] ? limit - 1 : limit);
+	int queues = min(t->wanted[NORMAL], limit - poll_queues);
+
+	if (make_pool(&t->pools[NORMAL], queues) || make_pool(&t->pools[POLL], poll_queues)) {
+		drop_pools(t);
+		return bkf_fail(td, -ENOMEM, "no memory for %d queues", queues + poll_queues);
+	}
+	return bkf_target_start(b, queues, poll_queues, td);
+}
+
+static struct blkio *open_target(struct target *t, struct thread_data *td)
+{
+	struct blkio *b = bkf_target_connect(&t->o, td);
 	int ret;
 
-	if ((ret = blkio_set_int(b, "num-queues", queues)))
-		return bkf_fail_call(td, ret, "setting num-queues");
-	if ((ret = blkio_set_int(b, "num-poll-queues", poll_queues)))
-		return bkf_fail_call(td, ret, "setting num-poll-queues (hipri)");
-	if ((ret = blkio_start(b)))
-		return bkf_fail_call(td, ret, "blkio_start");
-	return 0;
+	if (!b)
+		return NULL;
+	t->can_add_queues = bkf_get_bool(b, "can-add-queues", false);
+	ret = t->can_add_queues ? bkf_target_start(b, 0, 0, td) : start_with_all_queues(t, b, td);
+	if (ret) {
+		drop_pools(t);
+		blkio_destroy(&b);
+	}
+	return b;
+}
+
+struct blkio *bkf_target_attach(struct target *t, struct thread_data *td)
+{
+	struct blkio *b;
+
+	bkf_target_lock();
+	if (!t->b)
+		t->b = open_target(t, td);
+	b = t->b;
+	if (b)
+		t->users++;
+	bkf_target_unlock();
+	return b;
+}
+
+void bkf_target_detach(struct target *t)
+{
+	bkf_target_lock();
+	if (--t->users == 0) {
+		drop_pools(t);
+		blkio_destroy(&t->b);
+	}
+	bkf_target_unlock();
+}
+
+/* ---- Queues -------------------------------------------------------------------------------- */
+
+static int take_from_pool(struct target *t, bool poll, struct thread_data *td)
+{
+	struct queue_pool *pool = &t->pools[poll ? POLL : NORMAL];
+
+	for (int i = 0; i < pool->size; i++)
+		if (!pool->taken[i]) {
+			pool->taken[i] = true;
+			return i;
+		}
+	return bkf_fail(td, -EBUSY,
+			"all %d %squeues of %s are in use (max-queues is %d): run fewer thread=1 "
+			"jobs on it at a time, and leave create_serialize=1",
+			pool->size, poll ? "poll " : "", t->o.path ? t->o.path : t->o.driver,
+			(int)bkf_get_number(t->b, "max-queues", 0));
+}
+
+static int add_queue(struct target *t, bool poll, struct thread_data *td)
+{
+	int index = poll ? blkio_add_poll_queue(t->b) : blkio_add_queue(t->b);
+
+	if (index < 0)
+		return bkf_fail_call(td, index,
+				     poll ? "blkio_add_poll_queue (hipri)" : "blkio_add_queue");
+	return index;
+}
+
+int bkf_target_take_queue(struct target *t, struct queue_slot *slot, bool poll,
+			  struct thread_data *td)
+{
+	int index;
+
+	bkf_target_lock();
+	index = t->can_add_queues ? add_queue(t, poll, td) : take_from_pool(t, poll, td);
+	if (index >= 0)
+		*slot = (struct queue_slot){
+			.q =
+			    poll ? blkio_get_poll_queue(t->b, index) : blkio_get_queue(t->b, index),
+			.index = index,
+			.poll = poll,
+		};
+	bkf_target_unlock();
+	return index < 0 ? index : 0;
+}
+
+void bkf_target_return_queue(struct target *t, struct queue_slot *slot)
+{
+	if (!slot->q)
+		return;
+	bkf_target_lock();
+	if (!t->can_add_queues)
+		t->pools[slot->poll ? POLL : NORMAL].taken[slot->index] = slot->abandoned;
+	else if (slot->poll)
+		blkio_remove_poll_queue(t->b, slot->index);
+	else
+		blkio_remove_queue(t->b, slot->index);
+	bkf_target_unlock();
+	slot->q = NULL;
 }
