@@ -6,23 +6,35 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lib"))
+import rings  # noqa: E402
+
 KIB, MIB = 1024, 1024 * 1024
+SERVER_SECONDS = 10  # to make its socket
 FIO_SECONDS = 60  # a run that takes longer hangs
 END_SECONDS = 20  # to end when told so
 SKIPPED = 77
+# Without it, each fio tests the counters of all CPUs first, which takes longer than most jobs here.
+CLOCK = "--clocksource=clock_gettime"
 
 LIBRARY = Path(os.environ["LIBBLKIO"])
 BUILD_DIR = Path(os.environ["BUILD_DIR"])
 SOURCE_DIR = Path(os.environ["SOURCE_DIR"])
+# The fio to run, after the words that run it where it needs some: FIO="tests/diff/run-in-root fio"
+FIO = shlex.split(os.environ.get("FIO", "fio"))
+# The versions of fio that the engine was built for.
+BUILT_FOR = os.environ["FIO_ENGINE"].removeprefix("for ").split(", ")
 
 
 @dataclass(frozen=True)
@@ -73,12 +85,13 @@ def split_output(text: str) -> tuple[str, dict[str, Any]]:
     return text[:max(start, 0)] + text[end:], results
 
 
-def run_fio(*arguments: str, prefix: list[str] | None = None, fio: str = "fio",
+def run_fio(*arguments: str, prefix: list[str] | None = None, fio: list[str] | None = None,
             env: dict[str, str] | None = None, cwd: Path | None = None) -> Run:
     """Run fio with these arguments, under a tracer or the like if a prefix is given, in a
     directory of its own unless told where: it leaves files there."""
     with tempfile.TemporaryDirectory(prefix="fio-test-", dir=BUILD_DIR) as place:
-        done = run([*(prefix or []), fio, "--output-format=json", "--eta=never", *arguments],
+        done = run([*(prefix or []), *(fio or FIO), "--output-format=json", "--eta=never", CLOCK,
+                    *arguments],
                    cwd or Path(place), {**fio_environment(), **(env or {})})
     said, results = split_output(done.stdout)
     return Run(done.returncode, said + done.stderr, results)
@@ -94,6 +107,14 @@ def option_arguments(options: dict[str, Any]) -> list[str]:
 def run_job(name: str = "job", prefix: list[str] | None = None, **options: Any) -> Run:
     """Run one job of the libblkio engine."""
     return run_fio(f"--name={name}", *option_arguments(options), prefix=prefix)
+
+
+def command(*words: str) -> str:
+    """What a command says; without it, or where it is forbidden, the test is skipped."""
+    done = run([need_command(words[0]), *words[1:]])
+    if done.returncode:
+        raise unittest.SkipTest(f"{words[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def has_driver(name: str) -> bool:
@@ -123,7 +144,7 @@ class FioTest(unittest.TestCase):
         if not os.environ["FIO_ENGINE"].startswith("for "):
             raise unittest.SkipTest(f"the library was built without fio engine: "
                                     f"{os.environ['FIO_ENGINE']}")
-        need_command("fio")
+        need_command(FIO[0])
 
     def setUp(self) -> None:
         scratch = tempfile.TemporaryDirectory(prefix="fio-test-", dir=BUILD_DIR)
@@ -135,6 +156,42 @@ class FioTest(unittest.TestCase):
     def uring(self, **options: Any) -> dict[str, Any]:
         """Options of a job on the scratch file."""
         return {"libblkio_driver": "io_uring", "filename": str(self.file), **options}
+
+    def start_storage_daemon(self, socket: Path, *arguments: str) -> subprocess.Popen:
+        """A qemu-storage-daemon that listens on the socket, until the test ends."""
+        server = subprocess.Popen(["qemu-storage-daemon", *arguments])
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        deadline = time.monotonic() + SERVER_SECONDS
+        while not socket.exists():
+            self.assertIsNone(server.poll(), "qemu-storage-daemon ended at once")
+            self.assertLess(time.monotonic(), deadline, "qemu-storage-daemon made no socket")
+            time.sleep(0.01)
+        return server
+
+    def loop_device(self, *options: str) -> str:
+        """The scratch file as a loop device, until the test ends."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can make loop devices")
+        device = command("losetup", "--find", "--show", *options, str(self.file))
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=True)
+        return device
+
+    def mount(self, device: str) -> None:
+        """Make a file system on a device and mount it, until the test ends."""
+        command("mkfs.ext4", "-q", "-F", device)
+        point = self.scratch / "mounted here"
+        point.mkdir(exist_ok=True)
+        command("mount", device, str(point))
+        self.addCleanup(subprocess.run, ["umount", str(point)], check=True)
+
+    def refused_as_mounted(self, *, prefix: list[str] | None = None, **options: Any) -> None:
+        with self.subTest(prefix=prefix and prefix[-1], **options):
+            result = run_job(prefix=prefix, **{
+                "libblkio_driver": "io_uring", "rw": "randwrite", "number_ios": 1, **options})
+            self.assert_fails(result, "is mounted", "allow_mounted_write=1")
+            for job in result.results.get("jobs", []):
+                self.assertEqual(job["write"]["total_ios"] + job["trim"]["total_ios"], 0)
 
     def assert_succeeds(self, result: Run) -> None:
         self.assertEqual(result.status, 0, result.output)
@@ -149,8 +206,11 @@ class FioTest(unittest.TestCase):
         self.assertNotIn("got signal", result.output)
 
 
-def main() -> None:
+def main(with_rings: bool = True) -> None:
     """Run the tests of the calling file; exit 77 when not one of them could run."""
+    if with_rings and (reason := rings.why_not()):
+        print(reason)
+        sys.exit(SKIPPED)
     program = unittest.main(module="__main__", exit=False, verbosity=2)
     result = program.result
     ran = result.testsRun - len(result.skipped)

@@ -133,29 +133,5 @@ class Durability(support.FioTest):
                 self.assertGreaterEqual(self.flushes(sync=sync), 50)
 
 
-class Layout(support.FioTest):
-    def test_new_file_is_laid_out(self) -> None:
-        new = self.scratch / "new"
-        result = support.run_job(rw="randread", bs="4k", size="2m", offset="1m",
-                                 **self.uring(filename=str(new)))
-        self.assert_succeeds(result)
-        self.assertEqual(new.stat().st_size, 3 * MIB)
-        self.assertNotEqual(new.read_bytes()[:MIB], bytes(MIB))
-        self.assertEqual(result.job["read"]["total_ios"], 512)
-
-    def test_existing_file_is_left_alone(self) -> None:
-        before = self.file.read_bytes()
-        result = support.run_job(rw="randread", bs="4k", size="1g", number_ios=100, **self.uring())
-        self.assert_succeeds(result)
-        self.assertEqual(self.file.read_bytes(), before)
-
-    def test_path_option_creates_nothing(self) -> None:
-        new = self.scratch / "new"
-        result = support.run_job(rw="randwrite", bs="4k", size="1m", libblkio_driver="io_uring",
-                                 libblkio_path=str(new))
-        self.assert_fails(result, str(new), "No such file")
-        self.assertFalse(new.exists())
-
-
 if __name__ == "__main__":
     support.main()

@@ -18,11 +18,10 @@ class Errors(support.FioTest):
             self.assert_fails(support.run_job(**job), *words)
 
     def test_driver(self) -> None:
-        self.fails("libblkio_driver")
+        self.fails("libblkio_driver", libblkio_pre_connect_props=f"path={self.file}")
         self.fails("no-such-driver", libblkio_driver="no-such-driver")
 
     def test_target(self) -> None:
-        self.fails("filename=", libblkio_driver="io_uring")
         self.fails("/nonexistent", libblkio_driver="io_uring", libblkio_path="/nonexistent")
         self.fails(str(self.scratch), libblkio_driver="io_uring", filename=str(self.scratch))
         fifo = self.scratch / "fifo"
@@ -31,7 +30,6 @@ class Errors(support.FioTest):
         self.fails("path", libblkio_driver="null", libblkio_path="/dev/null")
 
     def test_several_files(self) -> None:
-        self.fails("2 files", libblkio_driver="io_uring", filename=f"{self.file}:{self.file}2")
         self.fails("2 files", libblkio_driver="io_uring", libblkio_path=str(self.file), nrfiles=2)
 
     def test_properties(self) -> None:
@@ -48,11 +46,26 @@ class Errors(support.FioTest):
         self.fails("hipri", "eventfd",
                    **self.uring(hipri=True, libblkio_force_enable_completion_eventfd=True))
         self.fails("offload", **self.uring(io_submit_mode="offload"))
-        for rw in ("randread", "randwrite", "randtrim"):
-            self.fails("mem=", **self.uring(mem="malloc", rw=rw))
+
+    def test_requests_that_libblkio_has_not(self) -> None:
+        self.fails("atomic", **self.uring(atomic=1, rw="write"))
+        for option in ({"fdp": 1}, {"dataplacement": "streams", "plids": 1}):
+            if self.fio_knows(*option):
+                self.fails("placement identifiers", **self.uring(rw="write", **option))
+
+    def fio_knows(self, option: str, *_more: str) -> bool:
+        done = support.run([*support.FIO, f"--cmdhelp={option}"])
+        return "No such command" not in done.stdout + done.stderr
+
+    def test_what_fio_does_to_files_that_it_opens(self) -> None:
+        for option in ({"write_hint": "short"}, {"ioscheduler": "none"}):
+            for target in ({"libblkio_path": str(self.file)},
+                           {"libblkio_pre_connect_props": f"path={self.file}"}):
+                self.fails(*option, "filename=", libblkio_driver="io_uring", rw="write",
+                           **option, **target)
 
     def test_nothing_to_map(self) -> None:
-        words = "libblkio_mapping=temporary", "needs no memory regions"
+        words = "libblkio_mapping=temporary", "does not need memory regions"
         self.fails(*words, libblkio_driver="null", size="1m", libblkio_mapping="temporary")
         self.fails(*words, "register-buffers",
                    **self.uring(libblkio_mapping="temporary",
@@ -60,6 +73,11 @@ class Errors(support.FioTest):
 
     def test_device_that_cannot_poll(self) -> None:
         self.fails("poll", **self.uring(hipri=True, direct=0))
+
+    def test_several_files_with_what_needs_one(self) -> None:
+        pair = {"filename": f"{self.file}:{self.file}2"}
+        self.fails("one file", **self.uring(libblkio_mapping="temporary", **pair))
+        self.fails("one file", **self.uring(zonemode="zbd", zonesize="256k", **pair))
 
     def test_block_size(self) -> None:
         self.fails("bs=100", "request-alignment", **self.uring(direct=1, bs=100))

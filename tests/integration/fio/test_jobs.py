@@ -148,7 +148,8 @@ class Together(support.FioTest):
         if "PTRACE" in result.output or "ptrace" in result.output:
             raise unittest.SkipTest(f"strace cannot trace here: {result.output}")
         self.assert_succeeds(result)
-        return sum(f'"{self.file}"' in line and "O_DIRECT" in line
+        # fio opens it, too, without O_CLOEXEC
+        return sum(f'"{self.file}"' in line and "O_DIRECT" in line and "O_CLOEXEC" in line
                    for line in trace.read_text().splitlines())
 
     def test_threads_share_one_open_device(self) -> None:

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
-import time
 import unittest
 from typing import Any
 
 import support
 from support import MIB
 
-START_SECONDS = 10
 QUEUES = 2
 
 
@@ -33,18 +30,11 @@ class VhostUser(support.FioTest):
 
     def start_server(self) -> None:
         self.socket.unlink(missing_ok=True)
-        self.server = server = subprocess.Popen(
-            ["qemu-storage-daemon",
-             "--blockdev", f"driver=file,node-name=file,filename={self.file},discard=unmap",
-             "--export", "type=vhost-user-blk,id=export,node-name=file,writable=on,"
-                         f"addr.type=unix,addr.path={self.socket},num-queues={QUEUES}"])
-        self.addCleanup(server.wait)
-        self.addCleanup(server.terminate)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.socket.exists():
-            self.assertIsNone(server.poll(), "qemu-storage-daemon ended at once")
-            self.assertLess(time.monotonic(), deadline, "qemu-storage-daemon made no socket")
-            time.sleep(0.01)
+        self.server = self.start_storage_daemon(
+            self.socket,
+            "--blockdev", f"driver=file,node-name=file,filename={self.file},discard=unmap",
+            "--export", "type=vhost-user-blk,id=export,node-name=file,writable=on,"
+                        f"addr.type=unix,addr.path={self.socket},num-queues={QUEUES}")
 
     def vhost(self, **options: Any) -> dict[str, Any]:
         return {"libblkio_driver": "virtio-blk-vhost-user", "libblkio_path": str(self.socket),
@@ -116,9 +106,10 @@ class VhostUser(support.FioTest):
                                  libblkio_mapping="temporary"), **options}))
 
     def test_temporary_mapping_of_more_than_the_server_has_room_for(self) -> None:
-        self.assert_fails(support.run_job(**self.vhost(rw="randread", iodepth=64,
+        """QEMU 7.2 has room for 32 regions, QEMU 10 for 509."""
+        self.assert_fails(support.run_job(**self.vhost(rw="randread", iodepth=1024,
                                                        libblkio_mapping="temporary")),
-                          "max-mem-regions is", "iodepth=64")
+                          "max-mem-regions is", "iodepth=1024")
 
     def test_server_dies(self) -> None:
         """The job ends, and with an error, in every wait mode."""
@@ -140,4 +131,4 @@ class VhostUser(support.FioTest):
 
 
 if __name__ == "__main__":
-    support.main()
+    support.main(with_rings=False)
