@@ -19,7 +19,7 @@ const char tool_help[] =
     "  -w, --rw=WHAT         read, write, readwrite, randread, randwrite or randrw (randread)\n"
     "  -m, --mix=PERCENT     how many of the requests of (rand)rw are reads (50)\n"
     "  -b, --block-size=SIZE bytes per request (4K)\n"
-    "  -d, --depth=N         requests under way per thread (1)\n"
+    "  -d, --depth=N         requests in flight per thread (1)\n"
     "  -j, --threads=N       threads and queues (1)\n"
     "  -W, --wait=HOW        block: sleep in the library (default); eventfd: poll(2) on the\n"
     "                        completion fd; loop: never sleep; poll: poll queues\n"
@@ -28,12 +28,12 @@ const char tool_help[] =
     "  -u, --warm-up=SECONDS how long to run before that (0.5; 0 with --count)\n"
     "  -n, --count=N         end after this many requests per thread\n"
     "  -s, --size=SIZE       use only this much of TARGET, from its beginning\n"
-    "  -L, --no-latency      do not take the time of requests: the least overhead\n"
-    "  -S, --seed=N          of the random choices (1)\n"
-    "  -O, --overwrite       let loads that write destroy what is on TARGET\n"
+    "  -L, --no-latency      do not measure latencies, for the least overhead\n"
+    "  -S, --seed=N          the seed of the random choices (1)\n"
+    "  -O, --overwrite       allow loads that write; they destroy the data on TARGET\n"
     "  -f, --force           with --overwrite: even if TARGET is in use\n"
     "  -J, --json            print JSON, with the histogram of latencies\n"
-    "  -q, --quiet           no progress on the terminal\n"
+    "  -q, --quiet           show no progress on the terminal\n"
     "  -h, --help            this text\n"
     "  -V, --version         the version\n"
     "\n"
@@ -205,11 +205,11 @@ static void check_block(const struct options *o)
 	uint64_t align = target_number(plan->t, "request-alignment");
 
 	if (plan->block % align)
-		tool_die("%s: requests must be multiples of %llu bytes (request-alignment); "
-			 "--block-size is %llu",
+		tool_die("%s: the request size must be a multiple of %llu bytes "
+			 "(request-alignment); --block-size is %llu",
 			 plan->t->text, (unsigned long long)align, (unsigned long long)plan->block);
 	if (!plan->blocks)
-		tool_die("%s has less than one block of %llu bytes to use", plan->t->text,
+		tool_die("%s is smaller than one block of %llu bytes", plan->t->text,
 			 (unsigned long long)plan->block);
 }
 
@@ -218,13 +218,15 @@ static void prepare(struct options *o, struct target *t)
 	struct load_plan *plan = &o->plan;
 	bool poll_queues = plan->wait == WAIT_POLL, writes = plan->write_percent > 0;
 	char threads[16];
+	struct place place;
 	uint64_t size;
 
+	place_find(&place, t);
 	if (writes && strcmp(t->driver, "null")) {
 		if (!o->overwrite)
-			tool_usage("--rw=%s destroys what is on %s: say --overwrite", o->rw,
-				   t->text);
-		guard_writable(t, o->force);
+			tool_usage("--rw=%s destroys the data on %s: use --overwrite to allow that",
+				   o->rw, t->text);
+		guard_writable(&place, o->force);
 	}
 	plan->t = t;
 	snprintf(threads, sizeof(threads), "%u", plan->threads);
@@ -232,13 +234,28 @@ static void prepare(struct options *o, struct target *t)
 	target_default(t, "num-queues", poll_queues ? "0" : threads);
 	target_default(t, "num-poll-queues", poll_queues ? threads : "0");
 	target_connect(t);
+	place_connected(&place);
+	if (writes && (target_bool(t, "read-only") || place_is_read_only(&place)))
+		tool_die("%s is read-only", t->text);
 	size = target_number(t, "capacity");
 	if (o->size > size)
-		tool_die("%s has %llu bytes; --size is %llu", t->text, (unsigned long long)size,
-			 (unsigned long long)o->size);
+		tool_die("%s has only %llu bytes; --size is %llu", t->text,
+			 (unsigned long long)size, (unsigned long long)o->size);
 	plan->blocks = (o->size ? o->size : size) / plan->block;
 	check_block(o);
 	target_start(t);
+	target_queue(t, poll_queues, plan->threads - 1);
+}
+
+/* A file that shrinks reads as zeroes past its end, which takes no time at all. */
+static void check_still_there(const struct load_plan *plan)
+{
+	uint64_t used = plan->blocks * plan->block, now = target_number(plan->t, "capacity");
+
+	if (now < used)
+		tool_die("%s shrank from at least %llu to %llu bytes during the run: the figures "
+			 "are meaningless",
+			 plan->t->text, (unsigned long long)used, (unsigned long long)now);
 }
 
 int main(int argc, char **argv)
@@ -265,6 +282,7 @@ int main(int argc, char **argv)
 	report.rw = o.rw;
 	report.wait = wait_names[o.plan.wait];
 	bench_report_run(&report, !o.quiet && isatty(STDERR_FILENO));
+	check_still_there(&o.plan);
 	target_destroy(&t);
 	if (o.json)
 		bench_report_json(&report);

@@ -101,7 +101,7 @@ void bench_report_run(struct bench_report *r, bool progress)
 	r->switches = after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw - before.ru_nivcsw;
 	free(workers);
 	if (tool_stop_signal)
-		tool_warn("interrupted: the figures are of what was measured before");
+		tool_warn("interrupted: the figures cover only the time until then");
 }
 
 /* ---- Text --------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What blkio-bench has to say: while it runs, and afterwards. */
+/* The output of blkio-bench, during the run and afterwards. */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 

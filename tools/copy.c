@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* blkio-copy: copies one target to another, or compares two. Sees blkio.h only. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guard.h"
 #include "pump.h"
+#include "resize.h"
 #include "tool.h"
 
 const char tool_name[] = "blkio-copy";
@@ -18,82 +17,78 @@ const char tool_help[] =
     "\n"
     "Copies everything on SOURCE to DESTINATION, which any two drivers may serve. Both are\n"
     "DRIVER:PROPERTY=VALUE[,PROPERTY=VALUE]... or a path with a slash in it, which driver\n"
-    "io_uring opens. Their sizes must be equal, but see --resize and --larger. The copy is on\n"
-    "stable storage when the tool ends with success.\n"
+    "io_uring opens, or posix where io_uring is not permitted. Their sizes must be equal, but\n"
+    "see --resize and --larger. The copy is on stable storage when the tool ends with success.\n"
     "\n"
-    "  -r, --resize          DESTINATION is a regular file: create it if there is none, empty it\n"
-    "                        and give it the size of SOURCE; zeroes become holes\n"
+    "  -r, --resize          DESTINATION is a regular file: create it if there is none, and give\n"
+    "                        it the size of SOURCE; zeroes become holes\n"
     "  -l, --larger          DESTINATION may be larger than SOURCE; the rest stays as it is\n"
     "  -v, --verify          read both back afterwards and compare them\n"
     "  -c, --compare         only compare; write nothing\n"
-    "  -z, --no-zeroes       write zeroes like data; without it they are written as such, which\n"
-    "                        takes no time or space where the device knows how\n"
-    "  -s, --skip-errors     go on after read errors: what cannot be read is zeroes in the copy,\n"
-    "                        and a warning\n"
-    "  -d, --depth=N         blocks under way at a time (16)\n"
-    "  -b, --block-size=SIZE bytes per request (1M, less if a device has lower limits)\n"
-    "  -f, --force           write to DESTINATION even if it is in use\n"
-    "  -q, --quiet           say nothing but errors\n"
+    "  -z, --no-zeroes       read holes and write zeroes like any other data; without it, holes\n"
+    "                        are not read, and zeroes are written by requests that say so\n"
+    "  -s, --skip-errors     continue after media errors of SOURCE: the copy has zeroes where\n"
+    "                        SOURCE cannot be read, with a warning; the exit status is 1\n"
+    "  -d, --depth=N         blocks in flight at a time (8)\n"
+    "  -b, --block-size=SIZE bytes per request (256K, less if a device has lower limits)\n"
+    "  -f, --force           write to DESTINATION even if it is in use, overlaps SOURCE, or has\n"
+    "                        too little space\n"
+    "  -q, --quiet           print only errors\n"
     "  -P, --progress        show the progress bar, whether standard error is a terminal or not\n"
     "  -h, --help            this text\n"
     "  -V, --version         the version\n"
     "\n"
-    "An error stops the copy and names its position. So does Ctrl-C, after what is under way.\n"
+    "An error stops the copy, and the message gives the position. Ctrl-C stops it, too.\n"
     "\n"
     "  blkio-copy --resize virtio-blk-vhost-user:path=/run/vhost.sock ./backup.img\n"
     "  blkio-copy --verify ./disk.img nvme-io_uring:path=/dev/ng0n1\n";
 
-#define BLOCK_DEFAULT (1 << 20)
+#define BLOCK_DEFAULT (256 << 10)
 #define BLOCK_MIN     4096
 #define BLOCK_MAX     (64 << 20)
+#define ZEROES_MAX    (16 << 20)
+#define EXTENT_ALIGN  4096
 
 static struct {
 	bool resize, larger, verify, compare, no_zeroes, skip_errors, force, quiet, progress;
 	unsigned depth;
 	size_t block;
-} options = { .depth = 16, .block = BLOCK_DEFAULT };
+} options = { .depth = 8, .block = BLOCK_DEFAULT };
 
 /* ---- Sizes -------------------------------------------------------------------------------- */
 
-/* Empty the destination's file, or make it, and give it this size. */
-static void resize_file(const struct target *dst, uint64_t size)
+static void check_alignment(const struct target *t, uint64_t size)
 {
-	const char *path = target_setting(dst, "path");
-	struct stat st;
-	int fd;
+	uint64_t align = target_number(t, "request-alignment");
 
-	if (strcmp(dst->driver, "io_uring") || !path)
-		tool_usage("--resize needs a DESTINATION that is a file, not %s", dst->text);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		tool_die("cannot open or create %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		tool_usage("--resize needs a DESTINATION that is a regular file; %s is none", path);
-	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)size) < 0)
-		tool_die("cannot give %s a size of %llu bytes: %s", path, (unsigned long long)size,
-			 strerror(errno));
-	close(fd);
+	if (size % align)
+		tool_die("%llu bytes are to be copied, but requests to %s must be multiples of "
+			 "%llu",
+			 (unsigned long long)size, t->text, (unsigned long long)align);
 }
 
 static void check_sizes(const struct target *src, const struct target *dst, uint64_t size)
 {
 	uint64_t room = target_number(dst, "capacity");
-	const struct target *const both[] = { src, dst };
 
-	if (room < size || (room > size && !options.larger))
+	if (!options.resize && (room < size || (room > size && !options.larger)))
 		tool_die("%s has %llu bytes and %s has %llu; %s", src->text,
 			 (unsigned long long)size, dst->text, (unsigned long long)room,
 			 room > size ? "--larger allows a larger DESTINATION"
 				     : "--resize gives a DESTINATION that is a file this size");
-	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-		uint64_t align = target_number(both[i], "request-alignment");
+	check_alignment(src, size);
+	check_alignment(dst, size);
+}
 
-		if (size % align)
-			tool_die("%llu bytes are to be copied, but requests to %s must be "
-				 "multiples of %llu",
-				 (unsigned long long)size, both[i]->text,
-				 (unsigned long long)align);
-	}
+/* A file that shrinks reads as zeroes: nothing else tells them from its data. */
+static void check_still_there(const struct target *t, uint64_t size)
+{
+	uint64_t now = target_number(t, "capacity");
+
+	if (now < size)
+		tool_die("%s shrank from %llu to %llu bytes during the copy; the rest of its data "
+			 "is lost",
+			 t->text, (unsigned long long)size, (unsigned long long)now);
 }
 
 static void limit_block(size_t *block, const struct target *t, const char *property)
@@ -120,11 +115,20 @@ static size_t block_size(const struct target *src, const struct target *dst)
 		uint64_t align = target_number(both[i], "request-alignment");
 
 		if (!block || block % align)
-			tool_die("%s: blocks of %zu bytes do not suit it: request-alignment is "
-				 "%llu",
+			tool_die("%s: blocks of %zu bytes are not a multiple of its "
+				 "request-alignment, %llu",
 				 both[i]->text, block, (unsigned long long)align);
 	}
 	return block;
+}
+
+/* Of a request that writes zeroes: long, but short enough to be interrupted soon. */
+static uint64_t max_zeroes(const struct target *dst, uint64_t block)
+{
+	uint64_t limit = target_number(dst, "max-write-zeroes-len");
+
+	limit = limit && limit < ZEROES_MAX ? limit : ZEROES_MAX;
+	return limit - limit % block;
 }
 
 /* ---- Work --------------------------------------------------------------------------------- */
@@ -145,7 +149,16 @@ static void report_failure(const struct pump_result *r, const char *past)
 
 	tool_die("%s: %s error at offset %llu (%llu bytes): %s%s%s; everything before it is %s",
 		 f->target->text, f->what, (unsigned long long)f->start, (unsigned long long)f->len,
-		 strerror(f->error), f->msg ? ": " : "", f->msg ? f->msg : "", past);
+		 f->error ? strerror(f->error) : "", f->error && f->msg ? ": " : "",
+		 f->msg ? f->msg : "", past);
+}
+
+static void report_unreadable(const struct target *src, const struct pump_result *result)
+{
+	for (unsigned i = 0; i < result->nr_unreadable; i++)
+		tool_warn("%s: cannot read %llu bytes at offset %llu; the copy has zeroes there",
+			  src->text, (unsigned long long)result->unreadable[i].len,
+			  (unsigned long long)result->unreadable[i].start);
 }
 
 /* Ends the tool unless all went well. */
@@ -158,10 +171,13 @@ static void run(struct pump_plan *plan, const char *present, const char *past,
 		       !options.quiet && (options.progress || isatty(STDERR_FILENO)));
 	pump_run(plan, result, &progress);
 	progress_end(&progress);
+	report_unreadable(plan->src.t, result);
 	if (result->failure.what)
 		report_failure(result, past);
+	check_still_there(plan->src.t, plan->size);
+	check_still_there(plan->dst.t, plan->size);
 	if (result->differs_at != UINT64_MAX)
-		tool_die("%s and %s differ at offset %llu", plan->src->text, plan->dst->text,
+		tool_die("%s and %s differ at offset %llu", plan->src.t->text, plan->dst.t->text,
 			 (unsigned long long)result->differs_at);
 	if (result->done < plan->size)
 		end_by_signal(past, result->done);
@@ -180,23 +196,38 @@ static void flush(struct target *t)
 			 c.error_msg ? ": " : "", c.error_msg ? c.error_msg : "");
 }
 
+static void report_copy(const struct pump_plan *plan, const struct pump_result *result,
+			double seconds)
+{
+	uint64_t now = target_number(plan->src.t, "capacity");
+
+	printf("%s copied in %.2f s (%s/s), %s of it zeroes\n",
+	       tool_human_size((double)plan->size).s, seconds,
+	       tool_human_size((double)plan->size / seconds).s,
+	       tool_human_size((double)result->zeroes).s);
+	if (now > plan->size)
+		printf("%s grew by %llu bytes during the copy; those were not copied\n",
+		       plan->src.t->text, (unsigned long long)(now - plan->size));
+}
+
 static void copy(struct pump_plan *plan)
 {
 	int64_t start = tool_now_ns();
 	struct pump_result result;
-	double seconds;
+	uint64_t lost = 0;
 
 	run(plan, "copying", "copied", &result);
-	flush(plan->dst);
-	seconds = (double)(tool_now_ns() - start) / NSEC_PER_SEC;
+	flush(plan->dst.t);
 	if (!options.quiet)
-		printf("%s copied in %.2f s (%s/s), %s of it zeroes\n",
-		       tool_human_size((double)plan->size).s, seconds,
-		       tool_human_size((double)plan->size / seconds).s,
-		       tool_human_size((double)result.zeroes).s);
-	if (result.unreadable)
-		tool_die("%s: %llu bytes could not be read", plan->src->text,
-			 (unsigned long long)result.unreadable);
+		report_copy(plan, &result, (double)(tool_now_ns() - start) / NSEC_PER_SEC);
+	for (unsigned i = 0; i < result.nr_unreadable; i++)
+		lost += result.unreadable[i].len;
+	free(result.unreadable);
+	if (lost)
+		tool_die(
+		    "%s: %llu bytes could not be read, in %u place%s; everything else was copied",
+		    plan->src.t->text, (unsigned long long)lost, result.nr_unreadable,
+		    result.nr_unreadable > 1 ? "s" : "");
 }
 
 static void compare(struct pump_plan *plan)
@@ -209,32 +240,87 @@ static void compare(struct pump_plan *plan)
 		printf("%s compared: equal\n", tool_human_size((double)plan->size).s);
 }
 
-static void work(struct target *src, struct target *dst)
+/* A block device zeroes whole blocks only. */
+static uint64_t zero_alignment(const struct pump_end *dst)
 {
-	struct pump_plan plan = {
-		.src = src,
-		.dst = dst,
-		.depth = options.depth,
-		.skip_errors = options.skip_errors,
-		.find_zeroes = !options.no_zeroes,
-		.skip_zeroes = options.resize && !options.no_zeroes,
-	};
+	uint64_t align = target_number(dst->t, "request-alignment");
+	uint64_t block = target_number(dst->t, "optimal-io-alignment");
 
-	target_connect(src);
-	plan.size = target_number(src, "capacity");
-	if (options.resize)
-		resize_file(dst, plan.size);
-	target_connect(dst);
-	if (!options.compare && target_bool(dst, "read-only"))
-		tool_die("%s is read-only", dst->text);
-	check_sizes(src, dst, plan.size);
-	plan.block = block_size(src, dst);
-	target_start(src);
-	target_start(dst);
+	if (!place_is_disk(dst->place))
+		return align;
+	return block > align ? block : align;
+}
+
+/* Forget what is known; ask both sides again from now on, unless nothing is to be known. */
+static void find_extents(struct pump_plan *plan)
+{
+	struct pump_end *const both[] = { &plan->src, &plan->dst };
+	uint64_t align = EXTENT_ALIGN;
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		uint64_t needed = target_number(both[i]->t, "request-alignment");
+
+		align = needed > align ? needed : align;
+	}
+	align = plan->zero_align > align ? plan->zero_align : align;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		struct blkioq *q = blkio_get_queue(both[i]->t->b, 0);
+
+		extents_init(&both[i]->extents, options.no_zeroes ? NULL : q, plan->size, align);
+	}
+}
+
+/* Nothing has been changed so far, and every check has passed. */
+static void resize(struct pump_plan *plan, struct place *dst)
+{
+	uint64_t old;
+
+	if (!options.resize)
+		return;
+	resize_check_space(dst, extents_data(&plan->src.extents), options.force);
+	if (tool_stop_signal)
+		end_by_signal("copied", 0);
+	old = resize_to(dst, plan->size);
+	if (old < plan->size && !options.no_zeroes)
+		plan->dst.extents.zero_from = old;
+}
+
+static void connect_both(struct pump_plan *plan, struct place *src, struct place *dst)
+{
+	target_connect(plan->src.t);
+	place_connected(src);
+	plan->size = target_number(plan->src.t, "capacity");
+	if (options.resize && resize_prepare(dst))
+		guard_distinct(src, dst, options.force);
+	target_connect(plan->dst.t);
+	place_connected(dst);
+	if (!options.compare && (target_bool(plan->dst.t, "read-only") || place_is_read_only(dst)))
+		tool_die("%s is read-only", plan->dst.t->text);
+}
+
+static void start(struct target *t)
+{
+	target_start(t);
+	target_queue(t, false, 0);
+}
+
+static void work(struct pump_plan *plan, struct place *src, struct place *dst)
+{
+	connect_both(plan, src, dst);
+	check_sizes(plan->src.t, plan->dst.t, plan->size);
+	plan->block = block_size(plan->src.t, plan->dst.t);
+	plan->zero_align = zero_alignment(&plan->dst);
+	plan->max_zeroes = max_zeroes(plan->dst.t, plan->block);
+	start(plan->src.t);
+	start(plan->dst.t);
+	find_extents(plan);
+	resize(plan, dst);
 	if (!options.compare)
-		copy(&plan);
+		copy(plan);
+	if (options.verify)
+		find_extents(plan);
 	if (options.compare || options.verify)
-		compare(&plan);
+		compare(plan);
 }
 
 /* ---- Command line ------------------------------------------------------------------------- */
@@ -281,12 +367,13 @@ static void parse_options(int argc, char **argv)
 	if (argc - optind != 2)
 		tool_usage("SOURCE and DESTINATION are needed, got %d targets", argc - optind);
 	if (options.compare && (options.resize || options.verify || options.skip_errors))
-		tool_usage("--compare writes nothing: it excludes --resize, --verify and "
-			   "--skip-errors");
+		tool_usage("--compare writes nothing: it cannot be combined with --resize, "
+			   "--verify or --skip-errors");
 	if (options.verify && options.skip_errors)
-		tool_usage("--skip-errors makes copies that differ: it excludes --verify");
+		tool_usage(
+		    "--skip-errors makes copies that differ: it cannot be combined with --verify");
 	if (options.resize && options.larger)
-		tool_usage("--resize makes the sizes equal: it excludes --larger");
+		tool_usage("--resize makes the sizes equal: it cannot be combined with --larger");
 	if (options.block % BLOCK_MIN)
 		tool_usage("--block-size must be a multiple of %d, got %zu", BLOCK_MIN,
 			   options.block);
@@ -295,19 +382,32 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct target src, dst;
+	struct place src_place, dst_place;
+	struct pump_plan plan = {
+		.src = { .t = &src, .place = &src_place },
+		.dst = { .t = &dst, .place = &dst_place },
+	};
 
 	parse_options(argc, argv);
+	plan.depth = options.depth;
+	plan.skip_errors = options.skip_errors;
+	plan.find_zeroes = !options.no_zeroes;
 	target_create(&src, argv[optind]);
 	target_create(&dst, argv[optind + 1]);
 	target_default(&src, "read-only", "true");
 	target_default(&dst, "read-only", options.compare ? "true" : "false");
 	target_default(&src, "single-issuer", "true");
 	target_default(&dst, "single-issuer", "true");
-	guard_distinct(&src, &dst);
-	if (!options.compare)
-		guard_writable(&dst, options.force);
+	place_find(&src_place, &src);
+	place_find(&dst_place, &dst);
+	if (options.compare) {
+		guard_not_same(&src_place, &dst_place);
+	} else {
+		guard_distinct(&src_place, &dst_place, options.force);
+		guard_writable(&dst_place, options.force);
+	}
 	tool_catch_signals();
-	work(&src, &dst);
+	work(&plan, &src_place, &dst_place);
 	target_destroy(&src);
 	target_destroy(&dst);
 	tool_close_stdout();

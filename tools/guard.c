@@ -13,52 +13,74 @@
 #include <unistd.h>
 
 #include "guard.h"
+#include "storage.h"
 #include "tool.h"
 
-struct place {
-	char path[PATH_MAX];
-	struct stat st;
-};
-
-/* The file that properties path and fd name; false where there is none that could be looked at. */
-static bool find_place(const struct target *t, struct place *p)
+/* The name at the end of a symbolic link, as sysfs has them for device numbers. */
+static bool last_component(const char *link, char *name, size_t size)
 {
-	char *path = target_setting(t, "path"), *fd = target_setting(t, "fd");
+	char target[PATH_MAX];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
 
-	*p = (struct place){ 0 };
-	if (path && *path)
-		snprintf(p->path, sizeof(p->path), "%s", path);
-	else if (fd)
-		snprintf(p->path, sizeof(p->path), "/proc/self/fd/%s", fd);
-	return *p->path && !stat(p->path, &p->st);
+	target[len > 0 ? len : 0] = '\0';
+	snprintf(name, size, "%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+	return *name;
 }
 
-/* The generic node of an NVMe namespace stands for its block device. */
+/* The generic node of an NVMe namespace, whatever its name, stands for its block device. */
 static void to_block_device(struct place *p)
 {
-	char link[PATH_MAX], *name;
+	char path[64], target[PATH_MAX];
 	int ctrl, ns;
 
-	if (!S_ISCHR(p->st.st_mode) || !realpath(p->path, link))
+	if (!S_ISCHR(p->st.st_mode))
 		return;
-	name = strrchr(link, '/') + 1;
-	if (sscanf(name, "ng%dn%d", &ctrl, &ns) == 2) {
-		snprintf(p->path, sizeof(p->path), "/dev/nvme%dn%d", ctrl, ns);
-		if (stat(p->path, &p->st))
-			p->st.st_mode = 0;
-	}
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(p->st.st_rdev),
+		 minor(p->st.st_rdev));
+	if (!last_component(path, target, sizeof(target)) ||
+	    sscanf(target, "ng%dn%d", &ctrl, &ns) != 2)
+		return;
+	snprintf(p->path, sizeof(p->path), "/dev/nvme%dn%d", ctrl, ns);
+	if (stat(p->path, &p->st))
+		p->st.st_mode = 0;
 }
 
 static void report(const struct target *t, bool force, const char *what)
 {
 	if (!force)
 		tool_die("%s is %s: refusing to write to it; --force overrides", t->text, what);
-	tool_warn("%s is %s: written to all the same, as --force says", t->text, what);
+	tool_warn("%s is %s: writing to it anyway because of --force", t->text, what);
+}
+
+/* ---- Loop devices ------------------------------------------------------------------------- */
+
+/* Its name may be another one by now, or gone: losetup, then ln and rm. */
+static bool behind_loop_device(const struct place *p)
+{
+	static const char dir[] = "/sys/block/";
+	struct storage self, loop;
+	glob_t found;
+	bool behind = false;
+
+	if (glob("/sys/block/loop*/loop", 0, NULL, &found))
+		return false;
+	storage_find(&self, p->path, &p->st);
+	self.n = 1; /* what it lies on itself is another matter */
+	for (size_t i = 0; i < found.gl_pathc && !behind; i++) {
+		const struct storage_layer *where;
+		char *name = found.gl_pathv[i] + strlen(dir);
+
+		*strrchr(name, '/') = '\0';
+		storage_find_loop(&loop, name);
+		behind = storage_compare(&self, &loop, &where) != STORAGE_APART;
+	}
+	globfree(&found);
+	return behind;
 }
 
 /* ---- Block devices ------------------------------------------------------------------------ */
 
-/* Where it, or for a disk one of its partitions, is mounted. */
+/* Where it is mounted. Of partitions and other names, O_EXCL tells. */
 static bool find_mount(const struct place *p, char *what, size_t size)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
@@ -86,6 +108,8 @@ static void guard_block_device(const struct target *t, const struct place *p, bo
 
 	if (find_mount(p, what, sizeof(what)))
 		report(t, force, what);
+	else if (behind_loop_device(p))
+		report(t, force, "the backing device of a loop device");
 	else if (fd < 0 && errno == EBUSY)
 		report(t, force,
 		       "in use (a partition of it is mounted, or it is swap space or part of a "
@@ -119,19 +143,6 @@ static bool listed_in(const char *list, const struct place *p)
 	return found;
 }
 
-static bool behind_loop_device(const struct place *p)
-{
-	glob_t files;
-	bool found = false;
-
-	if (glob("/sys/block/loop*/loop/backing_file", 0, NULL, &files))
-		return false;
-	for (size_t i = 0; i < files.gl_pathc && !found; i++)
-		found = listed_in(files.gl_pathv[i], p);
-	globfree(&files);
-	return found;
-}
-
 /* QEMU and others lock the images that they have open. */
 static bool is_locked(const struct place *p)
 {
@@ -149,40 +160,82 @@ static bool is_locked(const struct place *p)
 static void guard_file(const struct target *t, const struct place *p, bool force)
 {
 	if (behind_loop_device(p))
-		report(t, force, "the file behind a loop device");
+		report(t, force, "the backing file of a loop device");
 	else if (listed_in("/proc/swaps", p))
 		report(t, force, "swap space");
 	else if (is_locked(p))
-		report(t, force, "locked by another program, as images of running machines are");
+		report(t, force,
+		       "locked by another program, as the image of a running virtual machine is");
 }
 
 /* ---- Public ------------------------------------------------------------------------------- */
 
-void guard_writable(const struct target *t, bool force)
+void guard_writable(const struct place *place, bool force)
 {
-	struct place p;
+	struct place p = *place;
 
-	if (!find_place(t, &p))
+	if (!*p.path)
 		return;
 	to_block_device(&p);
 	if (S_ISBLK(p.st.st_mode))
-		guard_block_device(t, &p, force);
+		guard_block_device(p.t, &p, force);
 	else if (S_ISREG(p.st.st_mode))
-		guard_file(t, &p, force);
+		guard_file(p.t, &p, force);
 }
 
-void guard_distinct(const struct target *a, const struct target *b)
+/* What both use: a device by its name, else the file of one of them. */
+static void name_layer(const struct storage_layer *where, char *name, size_t size)
 {
-	struct place pa, pb;
-	bool same;
+	char path[64], disk[NAME_MAX];
 
-	if (!find_place(a, &pa) || !find_place(b, &pb))
+	snprintf(name, size, "the same file");
+	if (!where->is_disk)
 		return;
-	to_block_device(&pa);
-	to_block_device(&pb);
-	same = pa.st.st_dev == pb.st.st_dev && pa.st.st_ino == pb.st.st_ino;
-	if (S_ISBLK(pa.st.st_mode) && S_ISBLK(pb.st.st_mode))
-		same = pa.st.st_rdev == pb.st.st_rdev;
-	if (same)
-		tool_die("%s and %s are the same", a->text, b->text);
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(where->dev), minor(where->dev));
+	if (last_component(path, disk, sizeof(disk)))
+		snprintf(name, size, "/dev/%s", disk);
+	else
+		snprintf(name, size, "the same disk");
+}
+
+/* Device nodes other than disks are one if their numbers are. */
+static bool same_node(const struct place *a, const struct place *b)
+{
+	if (S_ISCHR(a->st.st_mode) && S_ISCHR(b->st.st_mode))
+		return a->st.st_rdev == b->st.st_rdev;
+	return a->st.st_dev == b->st.st_dev && a->st.st_ino == b->st.st_ino;
+}
+
+void guard_distinct(const struct place *src, const struct place *dst, bool force)
+{
+	struct place a = *src, b = *dst;
+	struct storage of_a, of_b;
+	const struct storage_layer *where;
+	enum storage_relation relation;
+	char what[PATH_MAX];
+
+	if (!*a.path || !*b.path)
+		return;
+	to_block_device(&a);
+	to_block_device(&b);
+	storage_find(&of_a, a.path, &a.st);
+	storage_find(&of_b, b.path, &b.st);
+	relation = storage_compare(&of_a, &of_b, &where);
+	if (same_node(&a, &b) || relation == STORAGE_SAME)
+		tool_die("%s and %s are the same", a.t->text, b.t->text);
+	if (relation == STORAGE_APART)
+		return;
+	name_layer(where, what, sizeof(what));
+	if (!force)
+		tool_die("%s and %s overlap on %s: the copy would change its own source; --force "
+			 "overrides",
+			 a.t->text, b.t->text, what);
+	tool_warn("%s and %s overlap on %s: copying anyway because of --force", a.t->text,
+		  b.t->text, what);
+}
+
+void guard_not_same(const struct place *a, const struct place *b)
+{
+	if (*a->path && *b->path && same_node(a, b))
+		tool_die("%s and %s are the same", a->t->text, b->t->text);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* blkio-info: the drivers, their properties, and what a device can do. Sees blkio.h only. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,21 +13,27 @@ const char tool_help[] =
     "usage: blkio-info [--properties] [--json]\n"
     "       blkio-info [--properties] [--json] DRIVER\n"
     "       blkio-info [--properties] [--json] TARGET [PROPERTY=VALUE]...\n"
+    "       blkio-info --list [--json] TARGET [PROPERTY=VALUE]...\n"
     "\n"
-    "Without arguments: the drivers there are. With a driver's name: its properties. With a\n"
-    "target: connect to the device and print the value of every property, its limits among\n"
-    "them. Nothing is written, and the device is not started.\n"
+    "Without arguments: list the drivers. With a driver's name: list its properties. With a\n"
+    "target: connect to the device and print the value of every property, including its\n"
+    "limits. Nothing is written, and the device is not started.\n"
     "\n"
     "  TARGET            DRIVER:PROPERTY=VALUE[,PROPERTY=VALUE]... or a path with a slash in it,\n"
-    "                    which driver io_uring opens\n"
+    "                    which driver io_uring opens, or posix where io_uring is not permitted\n"
     "  -p, --properties  say what each property means, its type, and in which states it can be\n"
     "                    read (r) and set (w): created, connected, started\n"
+    "  -l, --list        list what the server of TARGET offers: names of exports, sizes in bytes,\n"
+    "                    descriptions; of an NVMe controller, its namespaces; of an NVMe/TCP\n"
+    "                    discovery service, the subsystems\n"
+    "      --discover    the same\n"
     "  -j, --json        print JSON\n"
     "  -h, --help        this text\n"
     "  -V, --version     the version\n"
     "\n"
     "  blkio-info io_uring:path=/dev/nvme0n1,direct=true\n"
     "  blkio-info virtio-blk-vhost-user path=/run/vhost.sock\n"
+    "  blkio-info --list nvme-vfio-pci:path=0000:01:00.0\n"
     "  blkio-info --properties --json | jq '.[].name'\n";
 
 static const char *const type_names[] = {
@@ -48,8 +53,10 @@ static const struct state {
 };
 
 static struct {
-	bool properties, json;
+	bool properties, json, list;
 } options;
+
+static bool failed; /* to read a property */
 
 static const char *access_in(const struct blkio_property_info *info, uint32_t state)
 {
@@ -132,8 +139,10 @@ static void print_properties(const char *driver, struct blkio *b)
 	for (int i = 0; !blkio_get_property_info(driver, i, &info, sizeof(info)); i++) {
 		char *value = NULL;
 
-		if (b && blkio_get_str(b, info.name, &value) < 0)
+		if (b && blkio_get_str(b, info.name, &value) < 0) {
 			tool_warn("%s: %s", info.name, blkio_get_error_msg());
+			failed = true;
+		}
 		if (options.json)
 			print_property_json(&info, value);
 		else
@@ -180,6 +189,66 @@ static void print_target(struct target *t)
 	print_driver(t->driver, t->b);
 }
 
+/* ---- Exports ------------------------------------------------------------------------------ */
+
+/* Names are the server's: what would garble a terminal is a question mark. */
+static void print_name(const char *name)
+{
+	int width = 0;
+
+	fputs("  ", stdout);
+	for (; *name; name++, width++)
+		putchar((unsigned char)*name < ' ' || *name == 0x7f ? '?' : *name);
+	printf("%*s", width < 26 ? 26 - width : 0, "");
+}
+
+static void print_export(const struct blkio_export *e)
+{
+	char size[32] = "-";
+
+	if (e->size != UINT64_MAX)
+		snprintf(size, sizeof(size), "%llu", (unsigned long long)e->size);
+	if (*e->name)
+		print_name(e->name);
+	else
+		printf("  %-26s", "\"\"");
+	printf(" %s%s%s\n", size, *e->description ? "  " : "", e->description);
+}
+
+static void print_export_json(const struct blkio_export *e)
+{
+	json_open(NULL, '{');
+	json_string("name", e->name);
+	if (e->size == UINT64_MAX)
+		json_string("size", NULL);
+	else
+		json_uint("size", e->size);
+	json_string("description", e->description);
+	json_close('}');
+}
+
+static void print_exports(struct target *t)
+{
+	struct blkio_export *exports;
+	int n;
+
+	target_select(t);
+	n = blkio_list_exports(t->b, &exports);
+	if (n < 0)
+		target_die(t, "cannot list exports");
+	if (options.json)
+		json_open(NULL, '[');
+	for (int i = 0; i < n; i++) {
+		if (options.json)
+			print_export_json(&exports[i]);
+		else
+			print_export(&exports[i]);
+	}
+	if (options.json)
+		json_close(']');
+	free(exports);
+}
+
 /* ---- Command line ------------------------------------------------------------------------- */
 
 static void parse_options(int argc, char **argv)
@@ -187,18 +256,25 @@ static void parse_options(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "properties", no_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "discover", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
 	int c;
 
-	while ((c = tool_getopt(argc, argv, "pjhV", longs)) != -1) {
+	while ((c = tool_getopt(argc, argv, "pjlhV", longs)) != -1) {
 		if (c == 'p')
 			options.properties = true;
+		else if (c == 'l')
+			options.list = true;
 		else
 			options.json = true;
 	}
+	if (options.list && (options.properties || optind == argc))
+		tool_usage(options.properties ? "--list and --properties cannot be combined"
+					      : "--list needs a TARGET");
 }
 
 int main(int argc, char **argv)
@@ -213,12 +289,14 @@ int main(int argc, char **argv)
 		for (int i = optind + 1; i < argc; i++)
 			target_add(&t, argv[i]);
 		/* null is connected by its name alone. */
-		if (t.nr_settings || !strcmp(t.driver, "null"))
+		if (options.list)
+			print_exports(&t);
+		else if (t.nr_settings || !strcmp(t.driver, "null"))
 			print_target(&t);
 		else
 			print_driver(t.driver, NULL);
 		target_destroy(&t);
 	}
 	tool_close_stdout();
-	return EXIT_SUCCESS;
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

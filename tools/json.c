@@ -78,8 +78,3 @@ void json_uint(const char *key, uint64_t value)
 	begin(key);
 	printf("%" PRIu64, value);
 }
-
-void json_bool(const char *key, bool value)
-{
-	json_raw(key, value ? "true" : "false");
-}

@@ -11,7 +11,6 @@ void json_close(char bracket);			      /* '}' or ']' */
 void json_string(const char *key, const char *value); /* NULL: null */
 void json_number(const char *key, double value);
 void json_uint(const char *key, uint64_t value);
-void json_bool(const char *key, bool value);
 /* Text that is a JSON value already. */
 void json_raw(const char *key, const char *value);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * See pump.h. Each block has a slot: read -> (looked through) -> written, in as many requests as it
- * has runs of data and of zeroes. When comparing: read from both sides -> compared. When a block
- * cannot be read and errors are to be skipped: read again in small pieces, one after the other.
+ * has runs of data and of zeroes. When comparing: read from both sides -> compared. What is known
+ * to be zero is not read. This file has the slots and the waiting; pump_write.c writes, rescue.c
+ * reads around bad places.
  */
 #include <errno.h>
 #include <poll.h>
@@ -11,52 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pump.h"
+#include "pump_slot.h"
 #include "tool.h"
 
-#define ZERO_GRANULARITY 65536
-#define RESCUE_PIECE_MIN 4096
-
-struct slot {
-	struct slot *next; /* of the free ones */
-	uint64_t start;
-	size_t len;
-	char *src, *dst;  /* buffers */
-	unsigned pending; /* requests */
-	bool writing;
-	bool failed;
-	bool rescue;	   /* read piece by piece */
-	size_t rescued;	   /* up to here in the block */
-	size_t unreadable; /* of which these many last bytes are not readable */
-};
-
-struct side {
-	struct target *t;
-	struct blkioq *q;
-	int fd;
-	unsigned outstanding;
-	struct blkio_completion *completions;
-	unsigned max;
-};
-
-struct pump {
-	const struct pump_plan *plan;
-	struct pump_result *result;
-	struct progress *progress;
-	struct side src, dst;
-	struct slot *slots, *free;
-	unsigned busy;	 /* slots */
-	uint64_t next;	 /* offset of the next block */
-	uint64_t moved;	 /* bytes, for the progress bar */
-	uint64_t undone; /* the lowest block that was given up for stopping */
-	size_t piece;	 /* of blocks that cannot be read at once */
-	bool stopping;
-};
+#define PIECE_MIN 4096
 
 /* ---- Failures ----------------------------------------------------------------------------- */
 
-static void fail(struct pump *p, struct slot *s, const struct side *side,
-		 const struct blkio_completion *c)
+void pump_fail(struct pump *p, struct slot *s, const struct target *t, int error, const char *msg)
 {
 	struct pump_failure *f = &p->result->failure;
 
@@ -65,12 +28,12 @@ static void fail(struct pump *p, struct slot *s, const struct side *side,
 	if (f->what && f->start <= s->start)
 		return;
 	*f = (struct pump_failure){
-		.what = !s->writing ? "read" : "write",
-		.target = side->t,
+		.what = s->writing ? "write" : "read",
+		.target = t,
 		.start = s->start,
 		.len = s->len,
-		.error = -c->ret,
-		.msg = c->error_msg,
+		.error = error,
+		.msg = msg,
 	};
 }
 
@@ -79,68 +42,6 @@ static void found_difference(struct pump *p, uint64_t at)
 	p->stopping = true;
 	if (at < p->result->differs_at)
 		p->result->differs_at = at;
-}
-
-/* ---- Blocks that cannot be read ----------------------------------------------------------- */
-
-static size_t rescue_piece(const struct pump *p, const struct slot *s)
-{
-	size_t left = s->len - s->rescued;
-
-	return left < p->piece ? left : p->piece;
-}
-
-static void read_piece(struct pump *p, struct slot *s)
-{
-	blkioq_read(p->src.q, s->start + s->rescued, s->src + s->rescued, rescue_piece(p, s), s, 0);
-	p->src.outstanding++;
-	s->pending++;
-}
-
-static void report_unreadable(struct pump *p, struct slot *s)
-{
-	if (!s->unreadable)
-		return;
-	progress_clear(p->progress);
-	tool_warn("%s: cannot read %zu bytes at offset %llu; they are zeroes in the copy",
-		  p->src.t->text, s->unreadable,
-		  (unsigned long long)(s->start + s->rescued - s->unreadable));
-	p->result->unreadable += s->unreadable;
-	s->unreadable = 0;
-}
-
-/* A piece, or at first the whole block, has been read or not. */
-static void rescue(struct pump *p, struct slot *s, bool ok)
-{
-	size_t piece = rescue_piece(p, s);
-
-	if (!s->rescue) {
-		s->rescue = true;
-		s->rescued = s->unreadable = 0;
-		return;
-	}
-	if (ok) {
-		report_unreadable(p, s);
-	} else {
-		memset(s->src + s->rescued, 0, piece);
-		s->unreadable += piece;
-	}
-	s->rescued += piece;
-	if (s->rescued == s->len)
-		report_unreadable(p, s);
-}
-
-/* The next piece; once stopping, the block is left undone. */
-static void continue_rescue(struct pump *p, struct slot *s)
-{
-	if (!p->stopping) {
-		read_piece(p, s);
-		return;
-	}
-	report_unreadable(p, s);
-	s->failed = true;
-	if (s->start < p->undone)
-		p->undone = s->start;
 }
 
 /* ---- Slots -------------------------------------------------------------------------------- */
@@ -154,83 +55,89 @@ static void release(struct pump *p, struct slot *s)
 	p->busy--;
 }
 
-static void read_block(struct pump *p)
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The next range of one kind, in s, which is not a block any more if both sides are zero. */
+static void choose_range(struct pump *p, struct slot *s)
+{
+	struct pump_plan *plan = p->plan;
+	struct extent src = extents_at(&plan->src.extents, p->next);
+	struct extent dst = extents_at(&plan->dst.extents, p->next);
+	uint64_t most = plan->block - p->next % plan->block;
+
+	s->start = p->next;
+	s->src_zero = src.zero;
+	s->dst_zero = dst.zero;
+	if (src.zero && dst.zero)
+		most = UINT64_MAX;
+	else if (src.zero && !plan->compare)
+		most = plan->max_zeroes;
+	s->len = min_u64(min_u64(src.end, dst.end) - p->next, most);
+	p->next += s->len;
+}
+
+/* Is it known what is next, on both sides? Otherwise ask. */
+static bool is_known(struct side *side, uint64_t at)
+{
+	struct extents *e = &side->end->extents;
+
+	if (extents_known(e, at))
+		return true;
+	if (!e->asking) {
+		extents_ask(e, at);
+		side->outstanding++;
+	}
+	return false;
+}
+
+static bool can_start(struct pump *p)
+{
+	bool known;
+
+	p->stopping |= tool_stop_signal != 0;
+	if (p->stopping || !p->free || p->next >= p->plan->size)
+		return false;
+	known = is_known(&p->src, p->next);
+	return is_known(&p->dst, p->next) && known;
+}
+
+static bool is_busy(const struct pump *p)
+{
+	return p->busy || p->src.end->extents.asking || p->dst.end->extents.asking;
+}
+
+static void start_block(struct pump *p)
 {
 	struct slot *s = p->free;
-	uint64_t left = p->plan->size - p->next;
 
 	p->free = s->next;
 	p->busy++;
-	s->start = p->next;
-	s->len = left < p->plan->block ? left : p->plan->block;
-	s->writing = s->failed = s->rescue = false;
-	s->pending = 1;
-	p->next += s->len;
-	blkioq_read(p->src.q, s->start, s->src, s->len, s, 0);
-	p->src.outstanding++;
-	if (p->plan->compare) {
-		blkioq_read(p->dst.q, s->start, s->dst, s->len, s, 0);
-		p->dst.outstanding++;
-		s->pending++;
-	}
-}
-
-static bool is_zero(const char *buf, size_t len)
-{
-	const size_t head = len < 16 ? len : 16;
-
-	for (size_t i = 0; i < head; i++) {
-		if (buf[i])
-			return false;
-	}
-	return !memcmp(buf, buf + head, len - head);
-}
-
-static void write_run(struct pump *p, struct slot *s, size_t from, size_t to, bool zero)
-{
-	if (zero)
-		p->result->zeroes += to - from;
-	if (zero && p->plan->skip_zeroes)
-		return;
-	if (zero)
-		blkioq_write_zeroes(p->dst.q, s->start + from, to - from, s, 0);
-	else
-		blkioq_write(p->dst.q, s->start + from, s->src + from, to - from, s, 0);
-	p->dst.outstanding++;
-	s->pending++;
-}
-
-/* Runs of data and of zeroes, in pieces of ZERO_GRANULARITY. */
-static void write_block(struct pump *p, struct slot *s)
-{
-	size_t begin = 0;
-	bool zero = false;
-
-	s->writing = true;
-	if (!p->plan->find_zeroes) {
-		write_run(p, s, 0, s->len, false);
-		return;
-	}
-	for (size_t at = 0; at < s->len; at += ZERO_GRANULARITY) {
-		size_t left = s->len - at;
-		bool now = is_zero(s->src + at, left < ZERO_GRANULARITY ? left : ZERO_GRANULARITY);
-
-		if (at && now != zero) {
-			write_run(p, s, begin, at, zero);
-			begin = at;
-		}
-		zero = now;
-	}
-	write_run(p, s, begin, s->len, zero);
+	s->writing = s->failed = s->refused = false;
+	s->rewritten = 0;
+	s->pending = 0;
+	choose_range(p, s);
+	if (!s->src_zero)
+		pump_read(&p->src, s, s->start, s->src, s->len);
+	if (p->plan->compare && !s->dst_zero)
+		pump_read(&p->dst, s, s->start, s->dst, s->len);
+	if (!p->plan->compare && s->src_zero)
+		pump_write(p, s);
+	if (!s->pending)
+		release(p, s);
 }
 
 static void compare_block(struct pump *p, const struct slot *s)
 {
-	size_t i = 0;
+	const char *one = s->src_zero ? s->dst : s->src;
+	bool half = s->src_zero || s->dst_zero;
+	uint64_t i = 0;
 
-	if (!memcmp(s->src, s->dst, s->len))
+	if (half ? pump_is_zero(one, s->len) : !memcmp(s->src, s->dst, s->len))
 		return;
-	while (s->src[i] == s->dst[i])
+	while (half ? !one[i] : s->src[i] == s->dst[i])
 		i++;
 	found_difference(p, s->start + i);
 }
@@ -238,17 +145,48 @@ static void compare_block(struct pump *p, const struct slot *s)
 /* All requests of the slot are done: what is next for it? */
 static void advance(struct pump *p, struct slot *s)
 {
-	if (s->rescue && !s->writing && s->rescued < s->len)
-		continue_rescue(p, s);
-	else if (!s->failed && p->plan->compare)
+	if (s->rescue.step && rescue_continues(p, s))
+		return;
+	if (s->refused && !s->failed && pump_rewrite(p, s))
+		return;
+	if (!s->failed && p->plan->compare)
 		compare_block(p, s);
 	else if (!s->failed && !s->writing)
-		write_block(p, s);
+		pump_write(p, s);
 	if (!s->pending)
 		release(p, s);
 }
 
 /* ---- Waiting ------------------------------------------------------------------------------ */
+
+static void check_writeback(struct pump *p, int error)
+{
+	const struct writeback_window *w = &p->writeback.failed;
+	struct slot lost = { .writing = true, .start = w->start, .len = w->end - w->start };
+
+	if (error)
+		pump_fail(p, &lost, p->plan->dst.t, -error, "the data did not reach the disk");
+}
+
+static void completed(struct pump *p, struct slot *s, const struct side *side,
+		      const struct blkio_completion *c)
+{
+	const struct target *t = side->end->t;
+
+	if (s->rescue.step)
+		rescue_completed(p, s, c);
+	else if (c->ret == -EBUSY && s->writing && !s->refused)
+		s->refused = true;
+	else if (c->ret < 0 && !(side == &p->src && rescue_begins(p, s, -c->ret)))
+		pump_fail(p, s, t, -c->ret, c->error_msg);
+	else if (!c->ret && side == &p->src)
+		p->good = s->start;
+	if (--s->pending)
+		return;
+	if (s->writing && !s->failed && (!s->src_zero || s->rewritten))
+		check_writeback(p, writeback_written(&p->writeback, s->start, s->len));
+	advance(p, s);
+}
 
 /* Returns how many requests have completed. */
 static int collect(struct pump *p, struct side *side)
@@ -256,18 +194,15 @@ static int collect(struct pump *p, struct side *side)
 	int n = blkioq_do_io(side->q, side->completions, 0, (int)side->max, NULL);
 
 	if (n < 0)
-		target_die(side->t, "I/O");
+		target_die(side->end->t, "I/O");
 	side->outstanding -= (unsigned)n;
 	for (int i = 0; i < n; i++) {
 		const struct blkio_completion *c = &side->completions[i];
-		struct slot *s = c->user_data;
 
-		if (p->plan->skip_errors && !s->writing && (c->ret < 0 || s->rescue))
-			rescue(p, s, !c->ret);
-		else if (c->ret < 0)
-			fail(p, s, side, c);
-		if (!--s->pending)
-			advance(p, s);
+		if (c->user_data == &side->end->extents)
+			extents_answered(c->user_data, c);
+		else
+			completed(p, c->user_data, side, c);
 	}
 	return n;
 }
@@ -288,9 +223,9 @@ static void sleep_until_event(struct pump *p)
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-static void side_init(struct side *side, struct target *t, unsigned max)
+static void side_init(struct side *side, struct pump_end *end, unsigned max)
 {
-	*side = (struct side){ .t = t, .q = blkio_get_queue(t->b, 0), .max = max };
+	*side = (struct side){ .end = end, .q = blkio_get_queue(end->t->b, 0), .max = max };
 	side->fd = blkioq_get_completion_fd(side->q);
 	side->completions = tool_alloc(max, sizeof(*side->completions));
 	blkioq_set_completion_fd_enabled(side->q, true);
@@ -306,7 +241,8 @@ static struct blkio_mem_region slots_init(struct pump *p)
 {
 	const struct pump_plan *plan = p->plan;
 	size_t each = plan->block * (plan->compare ? 2 : 1);
-	struct blkio_mem_region region = target_memory(plan->dst, plan->src, each * plan->depth);
+	struct blkio_mem_region region =
+	    target_memory(plan->dst.t, plan->src.t, each * plan->depth);
 
 	p->slots = tool_alloc(plan->depth, sizeof(*p->slots));
 	for (unsigned i = 0; i < plan->depth; i++) {
@@ -320,42 +256,49 @@ static struct blkio_mem_region slots_init(struct pump *p)
 	return region;
 }
 
+/* Only what goes through the page cache can be dirty there. */
+static int dirty_fd(const struct pump_plan *plan)
+{
+	return plan->compare || target_bool(plan->dst.t, "direct") ? -1 : plan->dst.place->fd;
+}
+
 /* Everything before this is done, when nothing is in flight. */
 static uint64_t done_before(const struct pump *p)
 {
 	const struct pump_result *r = p->result;
-	uint64_t done = p->undone < p->next ? p->undone : p->next;
+	uint64_t done = min_u64(p->undone, p->next);
 
-	if (r->failure.what && r->failure.start < done)
-		done = r->failure.start;
-	return r->differs_at < done ? r->differs_at : done;
+	if (r->failure.what)
+		done = min_u64(done, r->failure.start);
+	return min_u64(done, r->differs_at);
 }
 
-void pump_run(const struct pump_plan *plan, struct pump_result *result, struct progress *progress)
+void pump_run(struct pump_plan *plan, struct pump_result *result, struct progress *progress)
 {
-	unsigned max = plan->depth * (unsigned)(plan->block / 4096 + 1);
+	unsigned max = plan->depth * (unsigned)(plan->block / 4096 + 1) + 1;
 	struct pump p = {
 		.plan = plan,
 		.result = result,
 		.progress = progress,
 		.undone = UINT64_MAX,
-		.piece = target_number(plan->src, "request-alignment"),
+		.good = UINT64_MAX,
+		.piece = target_number(plan->src.t, "request-alignment"),
 	};
 	struct blkio_mem_region region;
 
-	if (p.piece < RESCUE_PIECE_MIN)
-		p.piece = RESCUE_PIECE_MIN;
+	if (p.piece < PIECE_MIN)
+		p.piece = PIECE_MIN;
 	*result = (struct pump_result){ .differs_at = UINT64_MAX };
-	side_init(&p.src, plan->src, max);
-	side_init(&p.dst, plan->dst, max);
+	side_init(&p.src, &plan->src, max);
+	side_init(&p.dst, &plan->dst, max);
+	writeback_start(&p.writeback, dirty_fd(plan));
 	region = slots_init(&p);
 	for (;;) {
 		bool moved;
 
-		p.stopping |= tool_stop_signal != 0;
-		while (!p.stopping && p.free && p.next < plan->size)
-			read_block(&p);
-		if (!p.busy)
+		while (can_start(&p))
+			start_block(&p);
+		if (!is_busy(&p))
 			break;
 		moved = collect(&p, &p.src) > 0;
 		moved |= collect(&p, &p.dst) > 0;
@@ -363,9 +306,10 @@ void pump_run(const struct pump_plan *plan, struct pump_result *result, struct p
 		if (!moved)
 			sleep_until_event(&p);
 	}
+	check_writeback(&p, writeback_end(&p.writeback));
 	result->done = done_before(&p);
 	side_exit(&p.src);
 	side_exit(&p.dst);
-	target_free_memory(plan->dst, plan->src, &region);
+	target_free_memory(plan->dst.t, plan->src.t, &region);
 	free(p.slots);
 }

@@ -48,9 +48,7 @@ static char *plain_value(const struct blkio_property_info *info, char *value)
 
 static void add(struct target *t, const struct blkio_property_info *info, char *value)
 {
-	t->settings = reallocarray(t->settings, t->nr_settings + 1, sizeof(*t->settings));
-	if (!t->settings)
-		tool_die("out of memory");
+	t->settings = tool_realloc(t->settings, t->nr_settings + 1, sizeof(*t->settings));
 	t->settings[t->nr_settings++] = (struct setting){
 		.name = strdup(info->name),
 		.value = plain_value(info, value),
@@ -72,7 +70,7 @@ void target_add(struct target *t, const char *setting)
 			   "lists those it has",
 			   t->text, t->driver, name, t->driver);
 	if (!info.writable)
-		tool_usage("%s: property \"%s\" cannot be set, it is what the device says", t->text,
+		tool_usage("%s: property \"%s\" cannot be set: it comes from the device", t->text,
 			   name);
 	add(t, &info, strdup(equals + 1));
 }
@@ -141,12 +139,24 @@ static _Noreturn void unknown_driver(const struct target *t)
 {
 	const char *name;
 
-	fprintf(stderr, "%s: %s: there is no driver \"%s\". There are:", tool_name, t->text,
+	fprintf(stderr, "%s: %s: unknown driver \"%s\". The drivers are:", tool_name, t->text,
 		t->driver);
 	for (int i = 0; (name = blkio_get_driver_name(i)); i++)
 		fprintf(stderr, "%s %s", i ? "," : "", name);
-	fprintf(stderr, ".\nA file is named with a slash: ./%s\n", t->text);
+	fprintf(stderr, ".\nTo name a file, put a slash in its path: ./%s\n", t->text);
 	exit(EXIT_USAGE);
+}
+
+/* For files and block devices. Says so, once, if it is not the usual one. */
+static const char *file_driver(void)
+{
+	static bool said;
+	const char *name = blkio_get_file_driver();
+
+	if (strcmp(name, "io_uring") && !said)
+		tool_warn("io_uring is not permitted here: using driver %s", name);
+	said = true;
+	return name;
 }
 
 void target_create(struct target *t, const char *text)
@@ -155,7 +165,7 @@ void target_create(struct target *t, const char *text)
 	size_t len = strcspn(text, ":");
 
 	*t = (struct target){ .text = text };
-	t->driver = is_path(text) ? strdup("io_uring") : strndup(text, len);
+	t->driver = is_path(text) ? strdup(file_driver()) : strndup(text, len);
 	if (!t->driver)
 		tool_die("out of memory");
 	if (blkio_create(t->driver, &t->b) < 0)
@@ -168,9 +178,14 @@ void target_create(struct target *t, const char *text)
 
 /* ---- States ------------------------------------------------------------------------------- */
 
-void target_connect(struct target *t)
+void target_select(struct target *t)
 {
 	apply(t, BLKIO_STATE_CREATED);
+}
+
+void target_connect(struct target *t)
+{
+	target_select(t);
 	if (blkio_connect(t->b) < 0)
 		target_die(t, "cannot connect");
 	apply(t, BLKIO_STATE_CONNECTED);
@@ -180,6 +195,17 @@ void target_start(struct target *t)
 {
 	if (blkio_start(t->b) < 0)
 		target_die(t, "cannot start");
+}
+
+struct blkioq *target_queue(const struct target *t, bool poll, unsigned index)
+{
+	struct blkioq *q =
+	    poll ? blkio_get_poll_queue(t->b, (int)index) : blkio_get_queue(t->b, (int)index);
+
+	if (!q)
+		tool_die("%s: queue %u does not exist: %s is too low", t->text, index,
+			 poll ? "num-poll-queues" : "num-queues");
+	return q;
 }
 
 void target_destroy(struct target *t)
@@ -194,6 +220,11 @@ void target_destroy(struct target *t)
 }
 
 /* ---- Properties --------------------------------------------------------------------------- */
+
+bool target_opens_files(const struct target *t)
+{
+	return !strcmp(t->driver, "io_uring") || !strcmp(t->driver, "posix");
+}
 
 char *target_text(const struct target *t, const char *name)
 {

@@ -5,9 +5,9 @@
  *     DRIVER[:PROPERTY=VALUE[,PROPERTY=VALUE]...]     io_uring:path=disk.img,direct=true
  *     PATH                                            /dev/nvme0n1, ./disk.img
  *
- * A target with a slash in front of any colon is a path, for driver io_uring. Two commas stand for
- * one in a value. Numbers may have a unit (capacity=1G). Each property is set in the state in which
- * it can be: the library says which.
+ * A target with a slash in front of any colon is a path, for driver io_uring, or posix where
+ * io_uring is not permitted. Two commas stand for one in a value. Numbers may have a unit
+ * (capacity=1G). Each property is set in the state in which it can be: the library says which.
  */
 #ifndef TARGET_H
 #define TARGET_H
@@ -31,14 +31,21 @@ void target_create(struct target *t, const char *text);
 void target_add(struct target *t, const char *setting);
 /* Set a property, unless the user did or the driver has none of that name. */
 void target_default(struct target *t, const char *name, const char *value);
+/* Set what is to be set before connecting. */
+void target_select(struct target *t);
 void target_connect(struct target *t);
 void target_start(struct target *t);
+/* A queue of a started target. */
+struct blkioq *target_queue(const struct target *t, bool poll, unsigned index);
 void target_destroy(struct target *t);
 
 /* What a property was or will be set to, by the command line; NULL: not by it. Do not free. */
 char *target_setting(const struct target *t, const char *name);
 
-/* Properties. text: NULL when there is none of that name; free() it. */
+/* Is the driver one for files and block devices? */
+bool target_opens_files(const struct target *t);
+
+/* Properties. text: NULL when no property has that name; free() it. */
 uint64_t target_number(const struct target *t, const char *name);
 bool target_bool(const struct target *t, const char *name);
 char *target_text(const struct target *t, const char *name);

@@ -209,29 +209,47 @@ int64_t tool_now_ns(void)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
+static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void on_signal(int sig);
+
+/* What a parent such as nohup ignores stays ignored. */
+static void handle_signals(void (*handler)(int))
+{
+	/* No SA_RESTART: waiting ends. */
+	struct sigaction action = { .sa_handler = handler }, old;
+
+	for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++) {
+		if (!sigaction(stop_signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(stop_signals[i], &action, NULL);
+	}
+}
+
+/* Once: whoever is in a hurry signals again, with the same or another. */
 static void on_signal(int sig)
 {
 	tool_stop_signal = sig;
+	handle_signals(SIG_DFL);
 }
 
 void tool_catch_signals(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	/* No SA_RESTART: waiting ends. Once: whoever is in a hurry signals again. */
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-	struct sigaction old;
-
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
-		/* What a parent such as nohup ignores stays ignored. */
-		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(signals[i], &action, NULL);
-	}
+	handle_signals(on_signal);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 void *tool_alloc(size_t n, size_t size)
 {
 	void *p = calloc(n, size);
 
+	if (!p)
+		tool_die("out of memory");
+	return p;
+}
+
+void *tool_realloc(void *p, size_t n, size_t size)
+{
+	p = reallocarray(p, n, size);
 	if (!p)
 		tool_die("out of memory");
 	return p;

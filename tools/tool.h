@@ -62,10 +62,15 @@ struct tool_text tool_human_time(int64_t ns);	/* "12.3 us" */
 
 int64_t tool_now_ns(void);
 
-/* From now on SIGINT, SIGTERM and SIGHUP set tool_stop_signal; a second one ends the tool. */
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP set tool_stop_signal; a second one ends the tool. A file
+ * that may not be so large is an error (EFBIG), rather than SIGXFSZ.
+ */
 void tool_catch_signals(void);
 extern volatile sig_atomic_t tool_stop_signal;
 
-void *tool_alloc(size_t n, size_t size); /* zeroed; ends the tool when there is no memory */
+/* They end the tool when there is no memory. */
+void *tool_alloc(size_t n, size_t size); /* zeroed */
+void *tool_realloc(void *p, size_t n, size_t size);
 
 #endif
