@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,15 @@ import time
 import unittest
 from pathlib import Path
 
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS.parent / "scripts")]
+import rings  # noqa: E402
+from benchlib.machine import sockets  # noqa: E402
+
 KIB, MIB = 1024, 1024 * 1024
 SECONDS = 60  # a tool that takes longer hangs
 SKIPPED = 77
+NO_RINGS = "io_uring is not permitted here: using driver posix"
 
 BUILD_DIR = Path(os.environ["BUILD_DIR"])
 SOURCE_DIR = Path(os.environ["SOURCE_DIR"])
@@ -58,6 +65,12 @@ def wait_until(condition, process: subprocess.Popen, what: str) -> None:
         time.sleep(0.01)
 
 
+def catches(process: subprocess.Popen, sig: int) -> bool:
+    """The tools that work for long catch signals once they begin."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (sig - 1) & 1)
+
+
 class ToolTest(unittest.TestCase):
     """A test with a scratch folder."""
 
@@ -71,7 +84,10 @@ class ToolTest(unittest.TestCase):
     def succeeds(self, name: str, *arguments: str | Path, **options) -> str:
         """Run a tool; its standard output. It must have no complaints."""
         done = run(tool(name), *arguments, **options)
-        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        said = done.stderr
+        if rings.why_not():
+            said = said.replace(f"blkio-{name}: {NO_RINGS}\n", "")
+        self.assertEqual((done.returncode, said), (0, ""), done.stdout)
         return done.stdout
 
     def fails(self, name: str, *arguments: str | Path, status: int = 1, says: str = "",
@@ -92,27 +108,28 @@ class ToolTest(unittest.TestCase):
             os.truncate(path, size)
         return path
 
-    def loop(self, backing: Path) -> str:
+    def loop(self, backing: str | Path, *options: str | int) -> str:
         """A loop device for a file, until the test ends."""
         need_root("attach loop devices")
         need_command("losetup")
-        done = run("losetup", "--find", "--show", backing)
+        done = run("losetup", "--find", "--show", *options, backing)
         if done.returncode:
             raise unittest.SkipTest(f"no loop devices: {done.stderr.strip()}")
         device = done.stdout.strip()
         self.addCleanup(run, "losetup", "--detach", device)
         return device
 
-    def vhost_user(self, backing: Path) -> str:
+    def vhost_user(self, backing: Path, iops: int = 0) -> str:
         """A target that qemu-storage-daemon serves from a file, until the test ends."""
         need_command("qemu-storage-daemon")
-        # A short path: sockets have but 107 bytes.
-        folder = tempfile.TemporaryDirectory(prefix="tool-test-")
+        folder = sockets.folder("tool-test-")
         self.addCleanup(folder.cleanup)
         socket = Path(folder.name, "socket")
         self.server = server = subprocess.Popen(
             ["qemu-storage-daemon",
-             "--blockdev", f"driver=file,node-name=file,filename={backing},discard=unmap",
+             "--object", f"throttle-group,id=slow,limits.iops-total={iops}",
+             "--blockdev", f"driver=file,node-name=disk,filename={backing},discard=unmap",
+             "--blockdev", "driver=throttle,node-name=file,throttle-group=slow,file=disk",
              "--export", "type=vhost-user-blk,id=export,node-name=file,writable=on,"
                          f"num-queues=4,addr.type=unix,addr.path={socket}"])
         self.addCleanup(server.wait)
@@ -120,8 +137,50 @@ class ToolTest(unittest.TestCase):
         wait_until(socket.exists, server, "socket")
         return f"virtio-blk-vhost-user:path={socket}"
 
+    def nbd(self, backing: Path) -> str:
+        """The same through NBD."""
+        need_command("qemu-nbd")
+        folder = sockets.folder("tool-test-")
+        self.addCleanup(folder.cleanup)
+        socket = Path(folder.name, "socket")
+        server = subprocess.Popen(["qemu-nbd", "--format=raw", "--persistent", "--shared=8",
+                                   f"--socket={socket}", backing])
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        wait_until(socket.exists, server, "socket")
+        return f"nbd:uri=nbd+unix:///?socket={socket}"
 
-def main() -> None:
+
+class Cgroup:
+    """A memory cgroup with a limit, v1 or v2, until the test ends."""
+
+    ROOTS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
+
+    def __init__(self, test: unittest.TestCase, limit: int) -> None:
+        need_root("make memory cgroups")
+        problem = "no memory cgroups"
+        for root, name in self.ROOTS:
+            self.folder = Path(root, f"blkio-test-{os.getpid()}")
+            try:
+                self.folder.mkdir()
+                test.addCleanup(self.folder.rmdir)
+                (self.folder / name).write_text(str(limit))
+                return
+            except OSError as error:
+                problem = str(error)
+        raise unittest.SkipTest(f"memory cgroups cannot be made here: {problem}")
+
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """run() with the command in the group from its beginning."""
+        return run("sh", "-c", 'echo $$ >"$0" && exec "$@"', self.folder / "cgroup.procs",
+                   *command)
+
+
+def main(with_rings: bool = True) -> None:
+    """Run the tests of the calling file; exit 77 when not one of them could run."""
+    if with_rings and (reason := rings.why_not()):
+        print(reason)
+        sys.exit(SKIPPED)
     result = unittest.main(exit=False, verbosity=2).result
     if not result.wasSuccessful():
         sys.exit(1)

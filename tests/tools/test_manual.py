@@ -5,10 +5,13 @@
 import json
 import os
 import re
+import shlex
+import socket
+import tempfile
 import unittest
 from pathlib import Path
 
-from support import SOURCE_DIR, BUILD_DIR, ToolTest, main, need_command, run, tool
+from support import SOURCE_DIR, BUILD_DIR, ToolTest, main, need_command, rings, run, tool
 
 TOOLS = ("bench", "copy", "info")
 COMPLETION = SOURCE_DIR / "tools/completion/blkio-tools.bash"
@@ -81,6 +84,7 @@ class Pages(unittest.TestCase):
                 self.assertIn(f".It {escaped} ({prop['type']};", text)
 
 
+@unittest.skipIf(rings.why_not(), rings.why_not())
 class Examples(ToolTest):
     """What the manual page shows."""
 
@@ -97,17 +101,35 @@ class Examples(ToolTest):
         path = self.file("blocks", bytes(100 * 4096))
         self.assertEqual(self.example("event_loop", path), "100 blocks\n")
 
+    def test_hot_plug_of_a_dead_server(self) -> None:
+        """Another disk goes on meanwhile, for as many reads as the program likes."""
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+            disk, path = Path(folder, "disk"), Path(folder, "socket")
+            disk.write_bytes(bytes(4096))
+            server.bind(str(path))
+            server.listen()
+            said = self.example("hot_plug", disk, path)
+            self.assertRegex(said, r"^GET_FEATURES: blkio_cancel\(\) ended .* after \d+ reads\n$")
+            self.assertGreaterEqual(int(said.split()[-2]), 10000)
+
+
+    def test_emulator(self) -> None:
+        """A guest's requests are served on both paths, and none is lost at a switch."""
+        path = self.vhost_user(self.file("disk", b"", 1 << 20)).split("path=")[1]
+        said = self.example("emulator", path, "100")
+        self.assertRegex(said, r"^slow: 1000 reads, .* us each\nfast: 900 reads, .* us each\n$")
+
 
 class Completion(ToolTest):
     def complete(self, line: str) -> list[str]:
         """What bash offers at the end of this line."""
         script = f"""
             compopt() {{ :; }}  # works only while the user types
-            source {COMPLETION}
+            source {shlex.quote(str(COMPLETION))}
             COMP_LINE=$1 COMP_POINT=${{#1}}
             _blkio_tool ${{1%% *}} && printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        env = {**os.environ, "PATH": f"{BUILD_DIR / 'tools'}:{os.environ['PATH']}"}
+        env = {**os.environ, "LC_ALL": "C", "PATH": f"{BUILD_DIR / 'tools'}:{os.environ['PATH']}"}
         done = run("bash", "-c", script, "bash", line, env=env, cwd=self.scratch)
         self.assertEqual(done.stderr, "")
         return done.stdout.split()
@@ -141,4 +163,4 @@ class Completion(ToolTest):
 
 
 if __name__ == "__main__":
-    main()
+    main(with_rings=False)
