@@ -144,6 +144,20 @@ static void make_nvme(struct device *d)
 	close(fd);
 }
 
+/* An NVMe controller that VFIO lends, and a namespace of it as the kernel's other controller has
+ * it. */
+static void make_nvme_vfio(struct device *d)
+{
+	uint64_t range[2] = { 0, DEVICE_SIZE };
+	int fd;
+
+	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
+	snprintf(d->storage, sizeof(d->storage), "%s", getenv("TEST_NVME_STORAGE"));
+	fd = (int)SYS(open(d->storage, O_RDWR | O_CLOEXEC));
+	SYS(ioctl(fd, BLKZEROOUT, range));
+	close(fd);
+}
+
 /* A device of the test VM that a server there keeps in a file, of just the right size. */
 static void make_served(struct device *d, const char *file)
 {
@@ -160,6 +174,13 @@ static void make_served(struct device *d, const char *file)
 static void make_slow(struct device *d)
 {
 	snprintf(d->path, sizeof(d->path), "%s", getenv(d->target->env));
+}
+
+/* The same on an NVMe controller that VFIO lends: one of its namespaces. */
+static void make_slow_nvme_vfio(struct device *d)
+{
+	make_slow(d);
+	d->nsid = 7;
 }
 
 /* A vDPA device. */
@@ -199,11 +220,16 @@ const struct target targets[] = {
 	  VIRTIO_TRAITS | T_VHOST_USER | T_HOLDS | T_SERVER | T_VRINGS, make_vhost_user, 512 },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
+	{ "nvme-vfio", "nvme-vfio-pci",
+	  T_ANY | T_STORES | T_PATH | T_ALIGNED | T_REGIONS | T_EXCLUSIVE | T_LATE, make_nvme_vfio,
+	  512, "TEST_NVME_VFIO" },
 	{ "vhost-vdpa", "virtio-blk-vhost-vdpa", VIRTIO_TRAITS | T_VDUSE | T_VRINGS, make_vdpa, 512,
 	  "TEST_VDPA" },
 	{ "slow-disk", "io_uring", T_SLOW_TRAITS | T_DIRECT, make_slow, 512, "TEST_SLOW_DISK" },
 	{ "posix-slow-disk", "posix", T_SLOW_TRAITS | T_DIRECT, make_slow, 512, "TEST_SLOW_DISK" },
 	{ "slow-nvme", "nvme-io_uring", T_SLOW_TRAITS, make_slow, 512, "TEST_SLOW_DISK" },
+	{ "slow-nvme-vfio", "nvme-vfio-pci", T_SLOW_TRAITS | T_REGIONS | T_EXCLUSIVE | T_LATE,
+	  make_slow_nvme_vfio, 512, "TEST_SLOW_NVME_VFIO" },
 	{ 0 },
 };
 
