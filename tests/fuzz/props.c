@@ -3,7 +3,6 @@
  * Fuzzer: names and values of properties, of every driver, as strings and by type. What is set is
  * what is read; what is no number is refused, by the standard library's judgement.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 
@@ -12,6 +11,7 @@
 #include "input.h"
 
 static const char *const drivers[] = {
+	"nbd",
 	"null",
 	"io_uring",
 	"nvme-io_uring",

@@ -5,6 +5,7 @@
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -106,6 +107,7 @@ static void make_loop(struct device *d)
 /* ---- Files served by another process ------------------------------------------------------ */
 
 #define VHOST_USER_EXPORT "writable=on,num-queues=5"
+#define NBD_EXPORT	  "writable=on"
 
 static const char *blockdev_of(const struct device *d)
 {
@@ -123,10 +125,25 @@ static void make_vhost_user(struct device *d)
 	strcpy(d->path, d->server.socket);
 }
 
+static void make_nbd(struct device *d)
+{
+	make_backing(d, test_dir());
+	strcpy(d->storage, d->backing);
+	qsd_start_nbd(&d->server, blockdev_of(d), NBD_EXPORT);
+	strcpy(d->path, d->server.socket);
+}
+
+/* For a process that may not use io_uring, as in a container. */
+static void make_nbd_plain(struct device *d)
+{
+	make_nbd(d);
+	forbid_syscall(__NR_io_uring_setup, EPERM);
+}
+
 void device_restart_server(struct device *d)
 {
 	qsd_kill(&d->server);
-	qsd_restart(&d->server, blockdev_of(d), VHOST_USER_EXPORT);
+	qsd_restart(&d->server, blockdev_of(d), d->server.is_nbd ? NBD_EXPORT : VHOST_USER_EXPORT);
 }
 
 /* ---- Devices of the test VM -------------------------------------------------------------- */
@@ -195,6 +212,9 @@ static void make_vdpa(struct device *d)
 
 #define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
 #define T_SLOW_TRAITS (T_SLOW | T_HOLDS | T_PATH)
+#define NBD_TRAITS                                                                                 \
+	(T_ANY | T_STORES | T_PATH | T_DISCARDS | T_ADD_QUEUES | T_NBD | T_NETWORK | T_HOLDS |     \
+	 T_SERVER | T_STATUS)
 #define VIRTIO_TRAITS                                                                              \
 	(T_ANY | T_STORES | T_PATH | T_DISCARDS | T_REGIONS | T_EXCLUSIVE | T_VIRTIO | T_LATE)
 
@@ -218,6 +238,8 @@ const struct target targets[] = {
 	{ "posix-loop4k-direct", "posix", LOOP_TRAITS | DIRECT_TRAITS, make_loop, 4096 },
 	{ "vhost-user", "virtio-blk-vhost-user",
 	  VIRTIO_TRAITS | T_VHOST_USER | T_HOLDS | T_SERVER | T_VRINGS, make_vhost_user, 512 },
+	{ "nbd", "nbd", NBD_TRAITS, make_nbd, 1 },
+	{ "nbd-plain", "nbd", NBD_TRAITS | T_PLAIN, make_nbd_plain, 1 },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
 	{ "nvme-vfio", "nvme-vfio-pci",
