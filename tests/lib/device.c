@@ -140,9 +140,48 @@ static void make_nbd_plain(struct device *d)
 	forbid_syscall(__NR_io_uring_setup, EPERM);
 }
 
+static void start_nvme_target(struct device *d)
+{
+	nvme_target_start(&d->nvme);
+	d->server.pid = d->nvme.pid;
+}
+
+static void make_nvme_target(struct device *d)
+{
+	make_backing(d, test_dir());
+	strcpy(d->storage, d->backing);
+	d->nvme.file = d->backing;
+	start_nvme_target(d);
+	strcpy(d->path, nvme_target_uri(&d->nvme));
+}
+
+static void make_nvme_tcp(struct device *d)
+{
+	d->nvme.capsule_data = 16 << 10;
+	make_nvme_target(d);
+}
+
+/* The same with what is rare: it asks for all data, bit by bit, and sends it so. */
+static void make_nvme_tcp_r2t(struct device *d)
+{
+	d->nvme.r2t_max = 320 << 10;
+	d->nvme.max_data = 192 << 10;
+	d->nvme.c2h_max = 7 << 10;
+	d->nvme.align = 15;
+	d->nvme.responds = true;
+	d->nvme.asks_connect = true;
+	d->has_digests = true;
+	make_nvme_target(d);
+}
+
 void device_restart_server(struct device *d)
 {
 	qsd_kill(&d->server);
+	if (d->target->traits & T_NVME_TCP) {
+		nvme_target_kill(&d->nvme);
+		start_nvme_target(d);
+		return;
+	}
 	qsd_restart(&d->server, blockdev_of(d), d->server.is_nbd ? NBD_EXPORT : VHOST_USER_EXPORT);
 }
 
@@ -187,6 +226,18 @@ static void make_served(struct device *d, const char *file)
 	close(fd);
 }
 
+/* A namespace of the kernel's NVMe/TCP target. */
+static void make_nvmet(struct device *d)
+{
+	make_served(d, "TEST_NVMET_FILE");
+}
+
+static void make_nvmet_digests(struct device *d)
+{
+	d->has_digests = true;
+	make_served(d, "TEST_NVMET_512_FILE");
+}
+
 /* A device of the test VM that must not be written to: each request takes SLOW_MS. */
 static void make_slow(struct device *d)
 {
@@ -210,6 +261,10 @@ static void make_vdpa(struct device *d)
 #define FILE_TRAITS   (KERNEL_TRAITS | T_FILE | T_STATUS)
 #define LOOP_TRAITS   (KERNEL_TRAITS | T_BLOCK)
 
+#define NVME_TCP_TRAITS                                                                            \
+	(T_ANY | T_STORES | T_URI | T_DISCARDS | T_ADD_QUEUES | T_BLOCKS | T_NVME_TCP)
+/* It decides itself whether zeroes take space: without T_DISCARDS. */
+#define NVMET_TRAITS  (T_ANY | T_STORES | T_URI | T_ADD_QUEUES | T_BLOCKS)
 #define DIRECT_TRAITS (T_DIRECT | T_ALIGNED)
 #define T_SLOW_TRAITS (T_SLOW | T_HOLDS | T_PATH)
 #define NBD_TRAITS                                                                                 \
@@ -240,11 +295,16 @@ const struct target targets[] = {
 	  VIRTIO_TRAITS | T_VHOST_USER | T_HOLDS | T_SERVER | T_VRINGS, make_vhost_user, 512 },
 	{ "nbd", "nbd", NBD_TRAITS, make_nbd, 1 },
 	{ "nbd-plain", "nbd", NBD_TRAITS | T_PLAIN, make_nbd_plain, 1 },
+	{ "nvme-tcp", "nvme-tcp", NVME_TCP_TRAITS | T_NETWORK | T_HOLDS | T_SERVER, make_nvme_tcp,
+	  512 },
+	{ "nvme-tcp-r2t", "nvme-tcp", NVME_TCP_TRAITS, make_nvme_tcp_r2t, 512 },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
 	{ "nvme-vfio", "nvme-vfio-pci",
 	  T_ANY | T_STORES | T_PATH | T_ALIGNED | T_REGIONS | T_EXCLUSIVE | T_LATE, make_nvme_vfio,
 	  512, "TEST_NVME_VFIO" },
+	{ "nvmet", "nvme-tcp", NVMET_TRAITS, make_nvmet, 4096, "TEST_NVMET" },
+	{ "nvmet-digests", "nvme-tcp", NVMET_TRAITS, make_nvmet_digests, 512, "TEST_NVMET_512" },
 	{ "vhost-vdpa", "virtio-blk-vhost-vdpa", VIRTIO_TRAITS | T_VDUSE | T_VRINGS, make_vdpa, 512,
 	  "TEST_VDPA" },
 	{ "slow-disk", "io_uring", T_SLOW_TRAITS | T_DIRECT, make_slow, 512, "TEST_SLOW_DISK" },

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "blkio.h"
+#include "nvme_target.h"
 #include "qsd.h"
 
 enum {
@@ -71,6 +72,8 @@ struct device {
 	bool has_digests;   /* property "digests" is "both" */
 	int loop_fd;	    /* keeps a loop device alive; -1 */
 	struct qsd server;
+	/* of T_ISCSI, or T_NVME_TCP; server.pid is its */
+	struct nvme_target nvme;
 };
 
 extern const struct target targets[]; /* ends with a NULL name */
