@@ -140,6 +140,12 @@ static void make_nbd_plain(struct device *d)
 	forbid_syscall(__NR_io_uring_setup, EPERM);
 }
 
+static void start_tgt(struct device *d)
+{
+	tgt_start(&d->tgt);
+	d->server.pid = d->tgt.pid;
+}
+
 static void start_nvme_target(struct device *d)
 {
 	nvme_target_start(&d->nvme);
@@ -174,9 +180,27 @@ static void make_nvme_tcp_r2t(struct device *d)
 	make_nvme_target(d);
 }
 
+static void make_iscsi(struct device *d)
+{
+	struct blkio *b;
+
+	if (blkio_create("iscsi", &b) < 0)
+		SKIP("%s", blkio_get_error_msg());
+	blkio_destroy(&b);
+	make_backing(d, test_dir());
+	strcpy(d->storage, d->backing);
+	d->tgt.file = d->backing;
+	start_tgt(d);
+	strcpy(d->path, tgt_uri(&d->tgt));
+}
+
 void device_restart_server(struct device *d)
 {
 	qsd_kill(&d->server);
+	if (d->target->traits & T_ISCSI) {
+		start_tgt(d);
+		return;
+	}
 	if (d->target->traits & T_NVME_TCP) {
 		nvme_target_kill(&d->nvme);
 		start_nvme_target(d);
@@ -224,6 +248,12 @@ static void make_served(struct device *d, const char *file)
 	fd = (int)SYS(open(d->storage, O_RDWR | O_CLOEXEC));
 	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, DEVICE_SIZE));
 	close(fd);
+}
+
+/* A unit of the kernel's iSCSI target. */
+static void make_lio(struct device *d)
+{
+	make_served(d, "TEST_LIO_FILE");
 }
 
 /* A namespace of the kernel's NVMe/TCP target. */
@@ -295,9 +325,15 @@ const struct target targets[] = {
 	  VIRTIO_TRAITS | T_VHOST_USER | T_HOLDS | T_SERVER | T_VRINGS, make_vhost_user, 512 },
 	{ "nbd", "nbd", NBD_TRAITS, make_nbd, 1 },
 	{ "nbd-plain", "nbd", NBD_TRAITS | T_PLAIN, make_nbd_plain, 1 },
+	{ "iscsi", "iscsi",
+	  T_ANY | T_STORES | T_ISCSI | T_URI | T_BLOCKS | T_DISCARDS | T_ADD_QUEUES | T_NETWORK |
+	      T_HOLDS | T_SERVER | T_STATUS,
+	  make_iscsi, 512 },
 	{ "nvme-tcp", "nvme-tcp", NVME_TCP_TRAITS | T_NETWORK | T_HOLDS | T_SERVER, make_nvme_tcp,
 	  512 },
 	{ "nvme-tcp-r2t", "nvme-tcp", NVME_TCP_TRAITS, make_nvme_tcp_r2t, 512 },
+	{ "lio", "iscsi", T_ANY | T_STORES | T_ISCSI | T_URI | T_BLOCKS | T_DISCARDS | T_ADD_QUEUES,
+	  make_lio, 512, "TEST_LIO" },
 	{ "nvme", "nvme-io_uring", T_ANY | T_STORES | T_PATH | T_ADD_QUEUES | T_ALIGNED, make_nvme,
 	  512, "TEST_NVME" },
 	{ "nvme-vfio", "nvme-vfio-pci",

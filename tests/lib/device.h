@@ -12,6 +12,7 @@
 #include "blkio.h"
 #include "nvme_target.h"
 #include "qsd.h"
+#include "tgt.h"
 
 enum {
 	T_ANY = 1 << 0,	       /* every target */
@@ -73,6 +74,7 @@ struct device {
 	int loop_fd;	    /* keeps a loop device alive; -1 */
 	struct qsd server;
 	/* of T_ISCSI, or T_NVME_TCP; server.pid is its */
+	struct tgt tgt;
 	struct nvme_target nvme;
 };
 
