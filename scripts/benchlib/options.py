@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any, Sequence
+from typing import Any
 
+SCRATCH = ("page-cache", "tmpfs", "disk")  # the names in measure/targets.py
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -77,13 +78,24 @@ def share(text: str) -> float:
     return value / 100
 
 
+def portion(text: str) -> float:
+    """A share above 0, at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0, at most 1")
+    return value
+
+
 # ---- Groups of options ------------------------------------------------------------------------
 
 
-def add_targets(group: Any, scratch: Sequence[str]) -> None:
+def add_targets(group: Any) -> None:
     group.add_argument("--target", action="append", metavar="PATH", default=[],
                        help="a file or block device, or one of the scratch files "
-                            f"({', '.join(scratch)}); may be repeated")
+                            f"({', '.join(SCRATCH)}); may be repeated")
     group.add_argument("--buffered", action="store_true",
                        help="go through the page cache on a --target PATH (default: O_DIRECT)")
 
@@ -94,8 +106,8 @@ def add_matrix(group: Any) -> None:
     group.add_argument("--depth", type=counts, default=[1, 32], metavar="LIST",
                        help="queue depths (default: 1,32)")
     group.add_argument("--numjobs", type=counts, default=[1], metavar="LIST",
-                       help="numbers of fio jobs at a time, each on a CPU of its own as far as "
-                            "there are so many (default: 1)")
+                       help="numbers of fio jobs at a time, each on a CPU of its own if there are "
+                            "enough (default: 1)")
     group.add_argument("--rw", type=names, default=["randread"], metavar="LIST",
                        help="fio's workloads: randread (default), read, randwrite, randrw, ...; "
                             "randrw:70 has 70 %% reads")

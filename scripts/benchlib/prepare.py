@@ -14,35 +14,58 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from .errors import BenchError
+import setuplib
 
-ROOT = Path(__file__).resolve().parents[2]
+from .errors import BenchError
+from .progress import say
+
+ROOT = setuplib.ROOT
 COMMANDS = ("fio", "meson", "ninja", "cc")
-MODULES = ("numpy", "scipy", "matplotlib", "jinja2")
+MODULES = ("numpy", "scipy", "jinja2", "sqlalchemy")
 FIO_SOURCE = ROOT / ".deps" / "fio"
-SETUP = ROOT / "scripts" / "setup"
+VM_KERNEL = ROOT / ".deps" / "vm" / "kernel" / "initramfs"
 LIBRARY = "libblkio.so"
 
 
-def missing() -> list[str]:
-    """What the set-up would bring and is not there yet."""
-    absent = [name for name in COMMANDS if shutil.which(name) is None]
+def missing(*more: str) -> list[str]:
+    """What the set-up would bring and is not there yet; `more` are commands."""
+    absent = [name for name in (*COMMANDS, *more) if shutil.which(name) is None]
     absent += [f"Python's {name}" for name in MODULES if importlib.util.find_spec(name) is None]
     return absent + ([] if FIO_SOURCE.exists() else ["fio's source"])
 
 
-def set_up() -> None:
-    """Run scripts/setup if anything is missing."""
-    absent = missing()
+def set_up(*more: str) -> None:
+    """Run scripts/setup if anything is missing, or one of the commands `more`."""
+    absent = missing(*more)
     if not absent:
         return
     say(f"missing: {', '.join(absent)}; running scripts/setup")
-    _run([str(SETUP)], "scripts/setup failed", "Its message is above.")
+    if not setuplib.set_up("bench"):
+        raise BenchError("scripts/setup failed", "Its message is above.")
     importlib.invalidate_caches()
-    still = missing()
+    still = missing(*more)
     if still:
         raise BenchError(f"scripts/setup ran, but missing are still: {', '.join(still)}",
                          f"This Python is {sys.executable}; the set-up installs Debian's.")
+
+
+def set_up_vm() -> None:
+    """Run scripts/setup --vm if the test VM is missing."""
+    if shutil.which("qemu-system-x86_64") and VM_KERNEL.exists():
+        return
+    say("the test VM is missing; running scripts/setup --only vm")
+    if not setuplib.set_up("vm"):
+        raise BenchError("the test VM could not be set up", "The message is above.")
+
+
+def set_up_postgresql() -> None:
+    """Run scripts/setup for PostgreSQL's driver if it is missing."""
+    if importlib.util.find_spec("psycopg2") is not None:
+        return
+    say("Python's psycopg2 is missing; running scripts/setup --only postgresql")
+    if not setuplib.set_up("postgresql"):
+        raise BenchError("PostgreSQL's driver could not be set up", "The message is above.")
+    importlib.invalidate_caches()
 
 
 def build_library(build: Path) -> None:
@@ -55,6 +78,12 @@ def build_library(build: Path) -> None:
 
 def configure(source: Path, build: Path, options: Sequence[str] = ()) -> None:
     """Make a build folder for release."""
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"cannot make the build folder {build}: {error.strerror}",
+                         "Copy the source tree to where you can write, or name folders that are built.") \
+            from error
     _run(["meson", "setup", "--buildtype=release", *options, str(build), str(source)],
          "meson setup failed", "Its message is above.", quiet=True)
 
@@ -70,8 +99,8 @@ def check_engine(build: Path, program: str = "fio") -> None:
     words = " ".join((done.stderr + done.stdout).split())[:400]
     raise BenchError(
         f"{program} cannot load its engine from {library}: {words or 'no message'}",
-        "fio takes only an engine that was built from its own source; for another fio than Debian's:"
-        "\n  meson setup -Dfio_source=DIR BUILD, its configured source tree. Else run scripts/setup, which fetches the source of the installed fio, then\n"
+        "fio loads only an engine built from its own source. For Debian's fio run scripts/setup, which "
+        "fetches\n  that source; for another fio: meson setup -Dfio_source=DIR BUILD. Then\n"
         f"  meson setup --reconfigure -Dfio=enabled {build}; its output says what it lacks.")
 
 
@@ -87,7 +116,3 @@ def _run(argv: list[str], failure: str, remedy: str, quiet: bool = False) -> Non
         if quiet:
             print(done.stdout[-8000:], file=sys.stderr)
         raise BenchError(f"{failure} (exit status {done.returncode})", remedy)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -11,6 +11,12 @@ BAR = 20
 MILESTONES = 10
 
 
+def say(text: str) -> None:
+    """A line, in one piece also if several threads speak: print() writes its end by itself."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 class Progress:
     def __init__(self, total: int, quiet: bool = False) -> None:
         self._total = total
@@ -20,7 +26,7 @@ class Progress:
         self._quiet = quiet
 
     def start(self) -> None:
-        """The work begins; the time left is told from here on."""
+        """The work begins; from here on, the time left is shown."""
         self._begin = time.monotonic()
 
     def extend(self, steps: int) -> None:
@@ -33,13 +39,13 @@ class Progress:
         if self._live:
             self._show(self._line(text))
         elif not self._quiet and self._milestone(before) != self._milestone(self._done):
-            print(self._line(text), file=sys.stderr, flush=True)
+            say(self._line(text))
 
     def say(self, text: str) -> None:
         """A message that stays."""
         if self._live:
             self._show("")
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def note(self, text: str) -> None:
         """Something that takes time without being a step; seen on a terminal only."""

@@ -8,13 +8,18 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from .. import compare, environment, metrics, prepare, results
+from .. import prepare
 from ..errors import BenchError, Exit, refuse
-from ..model import Sample
-from ..report import command as report
-from ..variants import is_native
+from ..machine import environment
+from ..measure import rings
+from ..page.write import beside
+from ..result import storage
+from ..result.contents import is_native
+from ..result.model import Sample
+from ..stats import metrics
+from ..verdict import GATE
 from ..vm import guest
-from . import counted, output, sides, store, verdict
+from . import chapter, counted, output, sides, store
 from .model import BASELINE, CANDIDATE, GateResult, Side
 from .run import Library, run
 from .selftest import selftest
@@ -25,6 +30,8 @@ RUNTIME_MS = 100
 
 
 def gate(options: argparse.Namespace) -> Exit:
+    # The guest of --count has its own kernel, which permits rings.
+    options.modes = options.modes or ["block" if options.count else rings.default_mode()]
     check(options)
     options.rounds = options.rounds or (counted.ROUNDS if options.count else ROUNDS)
     options.runtime = options.runtime or (guest.COUNTED_MS if options.count else RUNTIME_MS)
@@ -38,18 +45,18 @@ def gate(options: argparse.Namespace) -> Exit:
     if options.count and baseline.kind == sides.RESULTS:
         raise refuse(f"--count --baseline {options.baseline} is a stored result",
                      "Name a git revision or a build folder: both sides are measured.")
-    folder = compare.result_folder(options, "gate")
+    folder = storage.new_folder("gate", options.output, storage.RESULT, storage.GATE)
     stored, notes, side = _stored(baseline, options)
     folders, built = _libraries([candidate] if stored else [baseline, candidate], options)
     if options.count:
-        results.prepare_folder(folder)
+        storage.prepare_folder(folder)
         outcome = counted.run(options, folders, built, folder)
         write(folder, outcome.result, options)
         return outcome.code
     with ExitStack() as stack:
         places = sides.stage(folders, stack)
         libraries = [Library(side, place) for side, place in zip(built, places)]
-        results.prepare_folder(folder)
+        storage.prepare_folder(folder)
         outcome = run(options, libraries, folders[-1], stored, notes)
     result = outcome.result
     if side:
@@ -68,14 +75,14 @@ def check(options: argparse.Namespace) -> None:
                      "Choose modes of libblkio, such as block or loop.")
     if options.count:
         counted.check(options)
-    unknown = set(options.tolerate) - set(verdict.VERDICTS)
+    unknown = set(options.tolerate) - set(GATE.names)
     if unknown:
         raise refuse(f"--tolerate: no verdict {', '.join(sorted(unknown))}",
-                     f"Choose from {', '.join(verdict.VERDICTS)}.")
+                     f"Choose from {', '.join(GATE.names)}.")
 
 
-def _libraries(specs: list[sides.Spec], options: argparse.Namespace) -> tuple[list[Path],
-                                                                              list[Side]]:
+def _libraries(specs: list[sides.SideSpec], options: argparse.Namespace) -> tuple[list[Path],
+                                                                                  list[Side]]:
     """Build all sides, and see fio load each."""
     folders, built = [], []
     for spec in specs:
@@ -86,8 +93,8 @@ def _libraries(specs: list[sides.Spec], options: argparse.Namespace) -> tuple[li
     return folders, built
 
 
-def _stored(baseline: sides.Spec, options: argparse.Namespace) -> tuple[list[Sample], list[str],
-                                                                         Side | None]:
+def _stored(baseline: sides.SideSpec, options: argparse.Namespace) -> tuple[list[Sample], list[str],
+                                                                            Side | None]:
     """The baseline's samples from a file, and the options set to what they were measured with."""
     if baseline.kind != sides.RESULTS:
         return [], [], None
@@ -98,7 +105,7 @@ def _stored(baseline: sides.Spec, options: argparse.Namespace) -> tuple[list[Sam
         raise refuse(f"--baseline {baseline.text} was measured on {then[2]}, this is {now[2]}",
                      "Latencies of two machines do not compare; name a git revision instead.")
     samples = [sample for sample in store.baseline_samples(found)
-               if sample.contender.partition("@")[0] in options.modes]
+               if sample.engine.partition("@")[0] in options.modes]
     if not samples:
         raise refuse(f"{baseline.text} has no runs of {', '.join(options.modes)}",
                      "Choose with --modes among those that it has.")
@@ -118,18 +125,18 @@ def _stored(baseline: sides.Spec, options: argparse.Namespace) -> tuple[list[Sam
 def write(folder: Path, result: GateResult, options: argparse.Namespace) -> None:
     """All files, and the text on stdout."""
     if options.raw:
-        results.keep(folder, store.FILE, result)
+        storage.keep(folder, store.FILE, result)
         return
     text = output.render(result)
     print(text)
     try:
-        folder = results.keep(folder, store.FILE, result)
+        folder = storage.keep(folder, store.FILE, result)
         for name, content in (("gate.txt", text), ("summary.md", output.markdown(result)),
                               ("junit.xml", output.junit(result))):
-            results.write_text(folder / name, content)
-        report.beside(folder)
+            storage.write_text(folder / name, content)
+        beside(folder / store.FILE, lambda raw: chapter.chapter(result, raw))
         if options.junit:
-            results.write_text(Path(options.junit), output.junit(result))
+            storage.write_text(Path(options.junit), output.junit(result))
         if options.summary:
             _append(Path(options.summary), output.markdown(result))
     finally:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """`gate --count`: the gate in a guest of the test VM whose clock counts instructions.
 
-Latency is exact there: it has the kernel's share and fio's, and nothing that this machine does besides.
+Latency is exact there: it includes the kernel and fio, but no other load of this machine.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Sequence
 
 from ..errors import BenchError, Exit, refuse
+from ..verdict import GATE
 from ..vm import guest
 from ..vm.guests import GUESTS
-from . import store, verdict
+from . import store
 from .model import Side
-from .run import Outcome, concluded
+from .run import Conclusion, concluded, named
 
 TARGET = "page-cache"
 ROUNDS = 10  # enough for a verdict on a handful of cases
@@ -39,18 +40,20 @@ def check(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace, builds: Sequence[Path], sides: Sequence[Side],
-        folder: Path) -> Outcome:
+        folder: Path) -> Conclusion:
     """Measure and judge two builds in a guest."""
     shared = folder.absolute() / SHARED
-    argv = guest.command(GUESTS[options.target[0]], _words(options, builds, shared), shared,
+    argv = guest.command(GUESTS[options.target[0]], _words(options, builds, shared), builds[-1], shared,
                          guest.patience(options, 2 * (options.rounds + 1) * len(options.modes),
                                         options.runtime / 1000), count=True)
     status = guest.run(argv)
     if not (shared / store.FILE).exists():
         raise BenchError(f"the guest has no result, exit status {status}",
                          "See above and tests/vm/README.md.")
-    result = replace(store.read(shared), sides=list(sides), tolerated=options.tolerate)
-    code = Exit.OK if status in verdict.EXITS.values() else Exit.FAILED
+    found = store.read(shared)
+    result = replace(found, sides=list(sides), tolerated=options.tolerate,
+                     environment=named(found.environment, sides))
+    code = Exit.OK if status in {word.code for word in GATE.words.values()} else Exit.FAILED
     return concluded(result, code, options.tolerate)
 
 

@@ -13,10 +13,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from .. import callgrind, fio, prepare, syscalls
+from .. import prepare
 from ..errors import BenchError
-from ..measure import Campaign
-from ..model import Case
+from ..measure import callgrind, fio, syscalls
+from ..measure.campaign import Campaign
+from ..result.model import Case
 from . import verdict
 from .model import BASELINE, CANDIDATE, Count, Limits
 
@@ -49,7 +50,7 @@ def _count(case: Case, mode: str, what: str, before: float, after: float, repeat
 def _instructions(campaign: Campaign, case: Case, name: str) -> tuple[float, bool]:
     """Instructions per I/O in the library, and whether they repeat."""
     job = replace(campaign.job(case, random_seed=1), numjobs=1)
-    with campaign.entrants[name].contender.reach(campaign.targets[case.target]) as reach:
+    with campaign.variants[name].engine.reach(campaign.targets[case.target]) as reach:
         costs = [_in_library([*campaign.command(name, replace(job, ios=ios), reach),
                               "--thread=1"]) for ios in (IOS, 2 * IOS, 3 * IOS)]
     steps = [(after - before) / IOS for before, after in zip(costs, costs[1:])]
@@ -66,10 +67,10 @@ def _in_library(command: list[str]) -> int:
 
 def _calls(campaign: Campaign, case: Case, name: str) -> float | None:
     job = campaign.job(case, random_seed=1)
-    with campaign.entrants[name].contender.reach(campaign.targets[case.target]) as reach:
+    with campaign.variants[name].engine.reach(campaign.targets[case.target]) as reach:
         calls = syscalls.per_io(lambda ios: campaign.command(name, replace(job, ios=ios), reach),
                                 job.size // job.block_size)
-    return None if calls is None else calls / case.numjobs
+    return None if calls is None else calls.per_io / case.numjobs
 
 
 def all_counts(campaign: Campaign, modes: list[str], limits: Limits) -> tuple[list[Count],

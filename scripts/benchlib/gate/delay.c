@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A deliberate delay before every read, for the gate's test of itself (selftest.py). It is linked
- * into a test build of the library with --wrap=blkioq_read, which turns the engine's calls to come
+ * to the objects of a library with --wrap=blkioq_read, which turns the engine's calls to come
  * through here; the library's own source knows nothing of it. -DDELAY_NS=N says how long.
  */
 #include <stdint.h>
@@ -12,7 +12,7 @@
 enum { FEW = 32, MANY = 160, CALLS = 20000, TRIALS = 15 };
 
 void __real_blkioq_read(struct blkioq *q, uint64_t start, void *buf, size_t len, void *user_data,
-			uint32_t flags) __attribute__((weak)); /* meson links us alone, too */
+			uint32_t flags);
 void __wrap_blkioq_read(struct blkioq *q, uint64_t start, void *buf, size_t len, void *user_data,
 			uint32_t flags);
 

@@ -9,9 +9,10 @@ from typing import Sequence
 
 import numpy as np
 
-from .. import inference, stats
-from ..metrics import metric
-from ..model import Case, Interval, Sample
+from ..result.model import Case, Interval, Sample
+from ..stats import bootstrap, inference, pairing
+from ..stats.metrics import metric
+from ..verdict import TOO_FEW
 from . import verdict
 from .model import BASELINE, CANDIDATE, Finding, Limits
 
@@ -27,7 +28,7 @@ class _Test:
 def judge(samples: Sequence[Sample], metrics: Sequence[str], limits: Limits,
           paired: bool) -> list[Finding]:
     """The findings of a run, with verdicts."""
-    groups = stats.grouped(samples)
+    groups = pairing.grouped(samples)
     tests = []
     for case, name in groups:
         mode, _, side = name.partition("@")
@@ -51,9 +52,9 @@ def _test(case: Case, mode: str, which: str, base: list[Sample], ours: list[Samp
     after = [math.log(figure(sample)) for sample in ours]
     p_mann_whitney = inference.rank_sum(after, before)
     if paired:
-        ratios = stats.round_ratios(ours, base, figure)
+        ratios = pairing.round_ratios(ours, base, figure)
         logs = [math.log(ratio) for ratio in ratios]
-        ratio, shift = stats.any_interval(ratios), paired_interval(ratios)
+        ratio, shift = bootstrap.median_interval(ratios), paired_interval(ratios)
         p, least = inference.signed_rank(logs), inference.least_p(len(logs))
     else:
         ratio = _unpaired_ratio(before, after)
@@ -63,7 +64,7 @@ def _test(case: Case, mode: str, which: str, base: list[Sample], ours: list[Samp
         case=case, mode=mode, metric=which, paired=paired, samples=shift.samples,
         baseline=float(np.exp(np.median(before))), candidate=float(np.exp(np.median(after))),
         ratio=ratio, shift=shift, p=p, p_holm=p, p_mann_whitney=p_mann_whitney,
-        verdict=verdict.TOO_FEW), least)
+        verdict=TOO_FEW), least)
 
 
 def _judged(test: _Test, p_holm: float, family: int, limits: Limits) -> Finding:
@@ -73,8 +74,8 @@ def _judged(test: _Test, p_holm: float, family: int, limits: Limits) -> Finding:
 
 
 def _unpaired_ratio(before: Sequence[float], after: Sequence[float]) -> Interval:
-    """The ratio of the medians with its bootstrap interval; both sides are drawn anew."""
-    return _exponential(inference.median_difference(after, before, seed=1))
+    """The ratio of the medians with its bootstrap interval; both sides are resampled."""
+    return _exponential(bootstrap.median_difference(after, before))
 
 
 def _exponential(interval: Interval) -> Interval:

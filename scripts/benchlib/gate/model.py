@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model import Case, Environment, Interval, Sample, Settings, TargetInfo
+from ..result.model import Case, Environment, Interval, Sample, Settings, TargetInfo
 
-SCHEMA = "libblkio-gate/1"
+SCHEMA = "libblkio-gate/3"
 BASELINE, CANDIDATE = "baseline", "candidate"
 
 
@@ -15,7 +15,7 @@ BASELINE, CANDIDATE = "baseline", "candidate"
 class Limits:
     """What counts as a difference."""
 
-    effect: float  # smaller shifts of latency are nobody's concern
+    effect: float  # smaller shifts of latency do not count
     alpha: float  # the chance of a false alarm in a run in which nothing differs
     instructions: float  # relative
     system_calls: float  # per I/O
@@ -81,7 +81,7 @@ class GateResult:
     findings: list[Finding]
     counts: list[Count]
     notes: list[str]
-    samples: list[Sample]  # contenders are MODE@baseline and MODE@candidate
+    samples: list[Sample]  # engines are MODE@baseline and MODE@candidate
 
     def items(self) -> list[Item]:
         return [*self.findings, *self.counts]

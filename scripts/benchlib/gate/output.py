@@ -6,23 +6,13 @@ from __future__ import annotations
 from typing import Sequence
 from xml.etree import ElementTree
 
-from ..words import case_id, case_label, duration
-from . import verdict
+from ..result.words import case_id, case_label, duration
+from ..verdict import GATE, REGRESS, TOO_FEW, TOO_NOISY
 from .counts import INSTRUCTIONS
+from .headline import headline
 from .model import Count, Finding, GateResult, Item
 
-HEADLINE = {
-    verdict.PASS: "no regression", verdict.IMPROVED: "faster than the baseline",
-    verdict.TOO_FEW: "too few rounds for a verdict", verdict.REGRESS: "slower than the baseline",
-    verdict.TOO_NOISY: "too noisy for a verdict", "failed": "the measurement failed",
-}
-FAILURES = (verdict.REGRESS, verdict.TOO_NOISY, verdict.TOO_FEW)
-
-
-def headline(result: GateResult) -> str:
-    """PASS: no regression"""
-    partial = " (partial: the run was stopped)" if not result.complete else ""
-    return f"{result.verdict.upper()}: {HEADLINE[result.verdict]}{partial}"
+FAILURES = (REGRESS, TOO_NOISY, TOO_FEW)
 
 
 def sides(result: GateResult) -> str:
@@ -31,7 +21,7 @@ def sides(result: GateResult) -> str:
 
 def render(result: GateResult) -> str:
     """The text for a terminal."""
-    lines = [headline(result), f"{sides(result)}; {_design(result)}", ""]
+    lines = [headline(result).line, f"{sides(result)}; {_design(result)}", ""]
     rows = [_finding_row(finding) for finding in result.findings]
     rows += [_count_row(count) for count in result.counts]
     for case, group in _by_case(rows):
@@ -87,7 +77,7 @@ def figure(count: Count, value: float) -> str:
 
 def markdown(result: GateResult) -> str:
     """A summary as pull requests and $GITHUB_STEP_SUMMARY show it."""
-    lines = [f"### Latency gate: {headline(result)}", "",
+    lines = [f"### Latency gate: {headline(result).line}", "",
              f"{sides(result)[0].upper()}{sides(result)[1:]}; {_design(result)}.", "",
              "| verdict | case | mode | what | baseline | candidate | change | 95 % interval | p |",
              "|---|---|---|---|---:|---:|---:|---:|---:|"]
@@ -135,7 +125,7 @@ def junit(result: GateResult) -> str:
         _junit_case(suite, item, result)
     if not items:
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name="measurement")
-        ElementTree.SubElement(case, "error", message=headline(result))
+        ElementTree.SubElement(case, "error", message=headline(result).line)
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
@@ -149,7 +139,7 @@ def _junit_case(suite: ElementTree.Element, item: Item, result: GateResult) -> N
                                   name=f"{item.mode} {what}")
     if _fails(item.verdict, result):
         ElementTree.SubElement(case, "failure", type=item.verdict,
-                               message=verdict.MEANING[item.verdict]).text = text
+                               message=GATE[item.verdict].meaning).text = text
     elif _skips(item.verdict, result):
         ElementTree.SubElement(case, "skipped", message=f"{item.verdict}, tolerated")
     ElementTree.SubElement(case, "system-out").text = text

@@ -13,14 +13,17 @@ from typing import Sequence
 
 import numpy as np
 
-from .. import compare, machine, metrics, plan, prepare, targets
-from ..environment import record
+from .. import prepare
 from ..errors import Exit
-from ..measure import Campaign
-from ..model import Environment, Sample, left_out
-from ..variants import FIO, Variant
+from ..machine import quiet
+from ..machine.environment import record
+from ..measure import plan, targets
+from ..measure.campaign import Campaign
+from ..measure.variants import FIO, Build
+from ..result.model import Environment, Sample, left_out
+from ..stats import metrics
 from . import counts, judge, verdict
-from .model import SCHEMA, Count, GateResult, Limits, Side
+from .model import CANDIDATE, SCHEMA, Count, GateResult, Limits, Side
 
 RAMP_MS = 30
 FAILED = "failed"
@@ -40,19 +43,19 @@ def limits(options: argparse.Namespace) -> Limits:
 
 def campaign(options: argparse.Namespace, libraries: Sequence[Library]) -> Campaign:
     """What is to be measured of the libraries, which are staged."""
-    variants = [Variant(library.side.name, library.folder, FIO) for library in libraries]
+    builds = [Build(library.side.name, library.folder, FIO) for library in libraries]
     wanted = argparse.Namespace(**{**vars(options), "baseline": "", "quick": False,
                                    "target": options.target or ["page-cache"],
                                    "max_load": 1.0, "patience": 0.0})
-    made = plan.campaign(wanted, variants)
+    made = plan.campaign(wanted, builds)
     made.settings = replace(made.settings, ramp_ms=RAMP_MS)
     made.count_calls = False  # counts.py does, for both sides alike
-    made.figure, made.interval = metrics.metric(options.metric[0]), judge.paired_interval
+    made.figure = metrics.metric(options.metric[0])
     return made
 
 
 @dataclass
-class Outcome:
+class Conclusion:
     """What a run gave; `code` is its exit status unless the verdict has a word in it."""
 
     result: GateResult
@@ -60,7 +63,7 @@ class Outcome:
 
 
 def run(options: argparse.Namespace, libraries: Sequence[Library], build: Path,
-        stored: Sequence[Sample] = (), notes: Sequence[str] = ()) -> Outcome:
+        stored: Sequence[Sample] = (), notes: Sequence[str] = ()) -> Conclusion:
     """Measure and judge. `stored` are the baseline's samples when they are from a file; `build`
     is the folder that the environment tells about."""
     with ExitStack() as stack:
@@ -69,11 +72,11 @@ def run(options: argparse.Namespace, libraries: Sequence[Library], build: Path,
         for target in planned.targets.values():
             if target.scratch:
                 targets.make_scratch(target, stack, options.keep)
-        stack.enter_context(machine.stay_off(planned.settings.cpus))
-        held = stack.enter_context(machine.no_deep_sleep())
+        stack.enter_context(quiet.stay_off(planned.settings.cpus))
+        held = stack.enter_context(quiet.no_deep_sleep())
         environment = record(prepare.ROOT, build, planned.settings.cpus[-1], held)
         started, begin = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
-        complete, code = compare.measure(planned)
+        complete, code = planned.run(judge.paired_interval)
         found: list[Count] = []
         said = [*notes, *environment.notes, *left_out(planned.skips)]
         if complete and len(planned.failures) == planned.lost:
@@ -95,19 +98,27 @@ def _result(options: argparse.Namespace, planned: Campaign, environment: Environ
     return GateResult(
         schema=SCHEMA, complete=complete, started="", seconds=0.0, verdict=FAILED, exit_status=1,
         tolerated=options.tolerate, limits=limits(options), settings=planned.settings,
-        sides=[library.side for library in libraries], environment=environment,
+        sides=[library.side for library in libraries],
+        environment=named(environment, [library.side for library in libraries]),
         targets=[target.info() for target in planned.targets.values()],
         other_load=float(np.median(loads)) if loads else 0.0,
         findings=judge.judge(samples, options.metric, limits(options), paired),
         counts=found, notes=[], samples=samples)
 
 
-def concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Outcome:
+def named(environment: Environment, sides: Sequence[Side]) -> Environment:
+    """With the candidate's version as the library's: the folder that was built may be a tree
+    without a history, which says none."""
+    return replace(environment, libblkio=next(
+        (side.version for side in sides if side.name == CANDIDATE), environment.libblkio))
+
+
+def concluded(result: GateResult, code: Exit, tolerated: Sequence[str]) -> Conclusion:
     """With the verdict over all and its status; a run that failed or found nothing has none."""
     words = [item.verdict for item in result.items()]
     if code == Exit.OK and words:
         status = verdict.exit_status(words, tolerated)
-        return Outcome(replace(result, verdict=verdict.worst(words), exit_status=int(status)),
-                       status)
+        return Conclusion(replace(result, verdict=verdict.worst(words), exit_status=int(status)),
+                          status)
     code = code if code != Exit.OK else Exit.FAILED
-    return Outcome(replace(result, exit_status=int(code)), code)
+    return Conclusion(replace(result, exit_status=int(code)), code)

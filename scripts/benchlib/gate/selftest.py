@@ -15,23 +15,27 @@ from typing import Sequence
 import numpy as np
 from scipy.stats import binom
 
-from .. import compare, inference, prepare, results
+from .. import prepare
 from ..errors import Exit, refuse
-from ..model import Environment
-from ..words import case_label, duration
-from . import sides, verdict
+from ..progress import say
+from ..result import storage
+from ..result.model import Environment
+from ..result.words import case_label, duration
+from ..stats import inference
+from ..verdict import GATE, IMPROVED, REGRESS
+from . import sides
 from .model import BASELINE, CANDIDATE, GateResult, Limits, Side
 from .run import Library, run
 from .slow import slow_library
 
 SCHEMA, FILE = "libblkio-gate-selftest/1", "selftest.json"
 RUNS = 20
-ALARMS = (verdict.REGRESS, verdict.IMPROVED)
+ALARMS = (REGRESS, IMPROVED)
 CREDIBLE = 0.01  # more alarms than this chance allows: the gate is not what it says
 
 
 @dataclass(frozen=True)
-class Run:
+class GateRun:
     """One run of the gate, in short."""
 
     verdict: str
@@ -52,8 +56,8 @@ class SelfTest:
     limits: Limits
     cases: list[str]
     environment: Environment | None
-    same: list[Run]  # the library against itself
-    slow: list[Run]  # the slow build against the library
+    same: list[GateRun]  # the library against itself
+    slow: list[GateRun]  # the slow build against the library
     delay_ns: int  # 0: no slow build was tried
     false_alarms: int = 0
     false_alarm_rate: float = 0.0
@@ -72,7 +76,7 @@ class _Lab:
     record: SelfTest
     typical: list[float] = field(default_factory=list)  # ns, of the first finding
 
-    def runs(self, number: int, folders: Sequence[Path], into: list[Run], name: str) -> None:
+    def runs(self, number: int, folders: Sequence[Path], into: list[GateRun], name: str) -> None:
         """Gate runs of two libraries, noted one by one."""
         for i in range(number):
             options = argparse.Namespace(**vars(self.options))
@@ -84,59 +88,59 @@ class _Lab:
             if outcome.code == Exit.INTERRUPTED:
                 raise KeyboardInterrupt
             self._note(outcome.result, into)
-            prepare.say(f"{name} {i + 1}/{number}: {told(into[-1])}")
+            say(f"{name} {i + 1}/{number}: {told(into[-1])}")
 
-    def _note(self, result: GateResult, into: list[Run]) -> None:
+    def _note(self, result: GateResult, into: list[GateRun]) -> None:
         found = result.findings
         self.record.environment = result.environment
         self.record.cases = [f"{finding.mode} {finding.metric}, {case_label(finding.case)}"
                              for finding in found]
         self.typical += [finding.baseline for finding in found[:1]]
-        into.append(Run(result.verdict, [f.shift.median for f in found],
-                        [(f.shift.high - f.shift.low) / 2 for f in found],
-                        [f.samples for f in found], result.settings.seed, result.seconds,
-                        result.other_load))
+        into.append(GateRun(result.verdict, [f.shift.median for f in found],
+                            [(f.shift.high - f.shift.low) / 2 for f in found],
+                            [f.samples for f in found], result.settings.seed, result.seconds,
+                            result.other_load))
 
 
 def selftest(options: argparse.Namespace) -> Exit:
     """`gate --aa N` and `gate --self-test`."""
     spec = sides.spec(CANDIDATE, options.candidate)
-    if options.self_test and spec.kind not in (sides.SOURCE, sides.GIT):
-        raise refuse(f"--candidate {options.candidate}: the slow build needs source",
-                     "Leave --candidate out (the working tree), or name a git revision.")
-    folder = compare.result_folder(options, "gate-selftest")
+    if spec.kind == sides.RESULTS:
+        raise refuse(f"--candidate {options.candidate} is a stored result; here it is measured",
+                     "Leave --candidate out (the working tree), or name a build or a git revision.")
+    folder = storage.new_folder("gate-selftest", options.output, FILE)
     options.no_counts = True  # this is about timing
     build, side = sides.library(spec, options.setup, not options.no_build)
     prepare.check_engine(build)
-    results.prepare_folder(folder)
+    storage.prepare_folder(folder)
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     record = SelfTest(SCHEMA, False, now, side.version, Limits(
         options.effect, options.alpha, options.instructions, options.calls), [], None, [], [], 0)
     lab, begin = _Lab(options, side, build, record), time.monotonic()
     code = Exit.OK
     try:
-        _trials(lab, spec)
+        _trials(lab)
         record.complete = True
     except KeyboardInterrupt:
-        prepare.say("stopped")
+        say("stopped")
         code = Exit.INTERRUPTED
     record.seconds = round(time.monotonic() - begin, 1)
     _conclude(record)
     print(render(record))
-    results.write_json(folder / FILE, record)
-    results.write_text(folder / "selftest.txt", render(record))
-    prepare.say(f"Everything is in {folder}/")
+    storage.write_json(folder / FILE, record)
+    storage.write_text(folder / "selftest.txt", render(record))
+    say(f"Everything is in {folder}/")
     return code if code != Exit.OK else Exit.OK if sound(record) else Exit.FAILED
 
 
-def _trials(lab: _Lab, spec: sides.Spec) -> None:
+def _trials(lab: _Lab) -> None:
     number = lab.options.aa or RUNS
     with ExitStack() as stack:
         lab.runs(number, sides.stage([lab.build, lab.build], stack), lab.record.same, "A/A")
     if not lab.options.self_test:
         return
     lab.record.delay_ns = max(1, round(lab.options.slowdown * float(np.median(lab.typical))))
-    slow = slow_library(sides.source(spec), lab.record.delay_ns, lab.options.setup)
+    slow = slow_library(lab.build, lab.record.delay_ns)
     prepare.check_engine(slow)
     with ExitStack() as stack:
         lab.runs(number, sides.stage([lab.build, slow], stack), lab.record.slow, "slowdown")
@@ -148,7 +152,7 @@ def _conclude(record: SelfTest) -> None:
     if trials:
         record.false_alarm_rate = record.false_alarms / trials
         record.false_alarm_rate_upper = inference.upper_rate(record.false_alarms, trials)
-    record.found = sum(run.verdict == verdict.REGRESS for run in record.slow)
+    record.found = sum(run.verdict == REGRESS for run in record.slow)
 
 
 def sound(record: SelfTest) -> bool:
@@ -157,7 +161,7 @@ def sound(record: SelfTest) -> bool:
     return bool(likely > CREDIBLE) and record.found == len(record.slow)
 
 
-def told(run: Run) -> str:
+def told(run: GateRun) -> str:
     """A run in a line."""
     shifts = ", ".join(f"{shift - 1:+.1%} (±{width:.1%}, {pairs} pairs)" for shift, width, pairs
                        in zip(run.shifts, run.half_widths, run.pairs))
@@ -178,6 +182,6 @@ def render(record: SelfTest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words(runs: Sequence[Run]) -> str:
-    counts = {word: sum(run.verdict == word for run in runs) for word in verdict.VERDICTS}
+def _words(runs: Sequence[GateRun]) -> str:
+    counts = {word: sum(run.verdict == word for run in runs) for word in GATE.names}
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no runs"

@@ -18,8 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-from .. import environment, prepare, results
+import setuplib
+
+from .. import prepare
 from ..errors import BenchError, refuse
+from ..machine import environment
+from ..progress import say
+from ..result import storage
 from . import store
 from .model import Side
 
@@ -28,7 +33,7 @@ GIT, BUILD, SOURCE, RESULTS = "git", "build", "source", "results"
 
 
 @dataclass(frozen=True)
-class Spec:
+class SideSpec:
     """What a side was asked to be."""
 
     name: str
@@ -41,37 +46,40 @@ class Spec:
         return self.text if self.kind == GIT else self.kind
 
 
-def spec(name: str, text: str) -> Spec:
+def spec(name: str, text: str) -> SideSpec:
     """Look what `text` is; refuses what is nothing."""
     path = Path(text)
-    if path.is_dir() and (path / "meson-info").is_dir():
-        return Spec(name, text, BUILD)
-    if path.is_file() or any((path / file).exists() for file in (store.FILE, results.RESULT)):
-        return Spec(name, text, RESULTS)
+    if (path / "meson-info").is_dir() or (path / prepare.LIBRARY).exists():
+        return SideSpec(name, text, BUILD)
+    if path.is_file() or any((path / file).exists() for file in (store.FILE, storage.RESULT)):
+        return SideSpec(name, text, RESULTS)
     if (path / "meson.build").exists():
-        return Spec(name, text, SOURCE)
+        return SideSpec(name, text, SOURCE)
     done = _git("rev-parse", "--verify", "--quiet", text + "^{commit}")
+    if not (prepare.ROOT / ".git").exists():
+        raise refuse(f"--{name} {text}: this source tree is not a git repository, so it has no revisions",
+                     f"Name a build folder, another source tree or a stored result: --{name} PATH.")
     if done.returncode:
         raise refuse(
             f"--{name} {text}: neither a git revision nor a build folder, source tree or result",
             "In a shallow clone fetch it first: git fetch --unshallow (in a CI checkout: depth 0).")
-    return Spec(name, text, GIT, done.stdout.strip())
+    return SideSpec(name, text, GIT, done.stdout.strip())
 
 
 def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
-        return subprocess.run(["git", "-C", str(prepare.ROOT), *arguments], capture_output=True,
+        return subprocess.run(setuplib.git(prepare.ROOT, *arguments), capture_output=True,
                               text=True)
     except OSError as error:
         raise refuse(f"cannot run git: {error.strerror}", "Install it, or name a build folder.") \
             from error
 
 
-def library(side: Spec, options: Sequence[str], build: bool) -> tuple[Path, Side]:
+def library(side: SideSpec, options: Sequence[str], build: bool) -> tuple[Path, Side]:
     """Build the side where it is not built yet: its library, and what to record of it."""
     if side.kind == BUILD:
         folder = Path(side.text)
-        if build:
+        if build and (folder / "meson-info").is_dir():
             prepare.build_library(folder)
         version = environment.library_version(folder, prepare.ROOT)
     else:
@@ -82,13 +90,13 @@ def library(side: Spec, options: Sequence[str], build: bool) -> tuple[Path, Side
     return folder, Side(side.name, side.label(), version or "unknown")
 
 
-def source(side: Spec) -> Path:
+def source(side: SideSpec) -> Path:
     """The source tree of a side; that of a git revision is unpacked where it is not yet."""
     if side.kind == SOURCE:
         return Path(side.text)
     tree = WORKSHOP / f"{side.revision[:12]}.source"
     if not tree.is_dir():
-        prepare.say(f"taking {side.text} ({side.revision[:12]}) from git")
+        say(f"taking {side.text} ({side.revision[:12]}) from git")
         _unpack(side.revision, tree)
     return tree
 
@@ -112,7 +120,7 @@ def _build(tree: Path, options: Sequence[str]) -> Path:
     key = hashlib.sha256("\0".join([str(tree.absolute()), *configuration]).encode()).hexdigest()
     folder = WORKSHOP / f"build-{key[:12]}"
     if not (folder / "build.ninja").exists():
-        prepare.say(f"configuring the build of {tree.name or 'this tree'}")
+        say(f"configuring the build of {tree.name or 'this tree'}")
         prepare.configure(tree, folder, configuration)
     prepare.build_library(folder)
     return folder

@@ -10,23 +10,9 @@ from __future__ import annotations
 from typing import Iterable
 
 from ..errors import Exit
-from ..model import Interval
+from ..result.model import Interval
+from ..verdict import GATE, IMPROVED, PASS, REGRESS, TOO_FEW, TOO_NOISY
 from .model import Limits
-
-PASS, IMPROVED, TOO_FEW, TOO_NOISY, REGRESS = VERDICTS = (
-    "pass", "improved", "too-few", "too-noisy", "regress")  # from best to worst
-
-MEANING = {
-    PASS: "no regression of the least effect or more: the interval excludes it",
-    IMPROVED: "faster, by the least effect or more, and not by chance",
-    TOO_FEW: "too few rounds for any verdict",
-    TOO_NOISY: "a regression of the least effect can neither be shown nor excluded",
-    REGRESS: "slower, by the least effect or more, and not by chance",
-}
-
-EXITS = {PASS: Exit.OK, IMPROVED: Exit.IMPROVED, TOO_FEW: Exit.TOO_FEW,
-         TOO_NOISY: Exit.TOO_NOISY, REGRESS: Exit.REGRESS}
-
 
 def of_shift(shift: Interval, p: float, least_p: float, limits: Limits) -> str:
     """For a ratio candidate / baseline. `p` is corrected already; `least_p` is the smallest that
@@ -52,10 +38,10 @@ def of_count(baseline: float, candidate: float, repeatable: bool, limit: float) 
 
 def worst(verdicts: Iterable[str]) -> str:
     """PASS when there are none."""
-    return max(verdicts, key=VERDICTS.index, default=PASS)
+    return GATE.worst(verdicts).name
 
 
 def exit_status(verdicts: Iterable[str], tolerated: Iterable[str]) -> Exit:
     """Of the worst verdict that is not tolerated."""
     allowed = set(tolerated)
-    return EXITS[worst(verdict for verdict in verdicts if verdict not in allowed)]
+    return Exit(GATE.worst(word for word in verdicts if word not in allowed).code)

@@ -13,7 +13,7 @@ clear (Besag and Clifford 1991). In the end each change is tested once more betw
 
 A change must be significant and large enough: slow drift of a machine is always "significant"
 sooner or later. With ALPHA one series in a hundred without any change raises a false alarm; trends
-divides it by the number of series looked at.
+divides it by the number of series looked at. Figures that are counted, not timed, need no test.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from scipy.stats import rankdata
 
 ALPHA = 0.01
 MIN_EFFECT = 0.02  # relative
+EXACT_EFFECT = 0.005  # of figures that repeat exactly
 LEAST = 3  # values on each side of a change
 ENOUGH = 10  # as extreme permutations settle the matter
 BATCH = 200
@@ -40,8 +41,8 @@ class Change:
     """The values from `index` on differ from those before."""
 
     index: int
-    ratio: float  # after / before: the median over all pairs
-    p: float
+    ratio: float  # after / before: the median over all pairs; of counts, infinite after 0
+    p: float  # 0 where figures repeat exactly
 
 
 def changes(values: Sequence[float], alpha: float = ALPHA, min_effect: float = MIN_EFFECT,
@@ -56,6 +57,19 @@ def changes(values: Sequence[float], alpha: float = ALPHA, min_effect: float = M
     found = [_test(data[start:end], start, alpha, min_effect, source, place)
              for start, place, end in zip(ends, places, ends[2:])]
     return [change for change in found if change]
+
+
+def exact_changes(values: Sequence[float], min_effect: float) -> list[Change]:
+    """The same for figures that repeat exactly: every value tells. Each is compared with the first
+    one of its level, so that small steps add up."""
+    found: list[Change] = []
+    level = values[0] if values else 0.0
+    for index, value in enumerate(values):
+        ratio = value / level if level else float("inf") if value else 1.0
+        if not 1 / (1 + min_effect) < ratio < 1 + min_effect:
+            found.append(Change(index, ratio, 0.0))
+            level = value
+    return found
 
 
 def _search(data: Array, start: int, alpha: float, min_effect: float,
@@ -75,19 +89,19 @@ def _test(data: Array, start: int, alpha: float, min_effect: float, source: np.r
     if data.size < 2 * LEAST:
         return None
     ranks = rankdata(data)
-    splits = _splits(data.size)
-    statistics = _statistics(ranks[np.newaxis, :], splits)[0]
-    best = int(np.argmax(statistics))
-    first, cut, last = (0, place - start, data.size) if place is not None else splits[best]
+    places = splits(data.size)
+    reached = statistics(ranks[np.newaxis, :], places)[0]
+    best = int(np.argmax(reached))
+    first, cut, last = (0, place - start, data.size) if place is not None else places[best]
     ratio = level_ratio(data[first:cut], data[cut:last])
     if max(ratio, 1 / ratio) < 1 + min_effect:
         return None
-    p = _chance(ranks, splits, float(statistics[best]), alpha, source)
+    p = _chance(ranks, places, float(reached[best]), alpha, source)
     return Change(start + int(cut), ratio, p) if p <= alpha else None
 
 
 @functools.cache
-def _splits(size: int) -> Places:
+def splits(size: int) -> Places:
     """Rows of (first, cut, last): all places in all seeded stretches of a series so long."""
     stretches = {(0, size)}
     length = size / 2
@@ -99,23 +113,23 @@ def _splits(size: int) -> Places:
                      for cut in range(first + LEAST, last - LEAST + 1)])
 
 
-def _statistics(ranks: Array, splits: Places) -> Array:
+def statistics(ranks: Array, places: Places) -> Array:
     """For each row of ranks and each split, how far apart the two parts are."""
-    first, cut, last = splits.T
+    first, cut, last = places.T
     sums = np.concatenate((np.zeros((ranks.shape[0], 1)), np.cumsum(ranks, axis=1)), axis=1)
     left, right = cut - first, last - cut
     apart = (sums[:, cut] - sums[:, first]) / left - (sums[:, last] - sums[:, cut]) / right
     return np.asarray(np.abs(apart) / np.sqrt(1 / left + 1 / right))
 
 
-def _chance(ranks: Array, splits: Places, reached: float, alpha: float,
+def _chance(ranks: Array, places: Places, reached: float, alpha: float,
             source: np.random.Generator) -> float:
     """How often a random order is as extreme; as exact as the comparison with alpha needs."""
     tried = extreme = 0
     most = min(MOST_PERMUTATIONS, int(2 * ENOUGH / alpha))
     while tried < most and extreme < ENOUGH:
         shuffled = source.permuted(np.tile(ranks, (BATCH, 1)), axis=1)
-        extreme += int(np.sum(_statistics(shuffled, splits).max(axis=1) >= reached - 1e-9))
+        extreme += int(np.sum(statistics(shuffled, places).max(axis=1) >= reached - 1e-9))
         tried += BATCH
     return (extreme + 1) / (tried + 1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from ..model import Environment
+from ..result.model import Environment
 
 CIRCUMSTANCES = ("libblkio", "libblkio_build", "fio", "kernel", "distribution", "governor",
                  "cpu_latency_held", "clock", "mitigations")
@@ -32,6 +32,8 @@ def fingerprint(environment: Environment) -> str:
 
 def describe(known: dict[str, str]) -> str:
     """In words, from the facts: A CPU, 4 CPUs, 8 GiB."""
+    if known.get("cpus") == "0":  # only a name is known
+        return known.get("cpu", "unknown")
     virtual = ", virtual" if known.get("virtualised") == "yes" else ""
     return (f"{known.get('cpu', 'unknown')}, {known.get('cpus', '?')} CPUs, "
             f"{known.get('memory_gib', '?')} GiB{virtual}")

@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
-from .. import inference
-from .changepoint import MIN_EFFECT
-from .figures import METRICS, Figure
+from ..stats import inference
+from . import metrics
+from .changepoint import EXACT_EFFECT, MIN_EFFECT
+from .figures import Reading
 
 ALPHA = 0.05
 FEWEST = 5  # rounds on each side
@@ -35,32 +36,42 @@ class Difference:
     verdict: str  # better, worse, same, unclear, too few
 
 
-def differences(first: Sequence[Figure], second: Sequence[Figure],
+def differences(first: Sequence[Reading], second: Sequence[Reading],
                 min_effect: float = MIN_EFFECT) -> list[Difference]:
     """All series that both have, in the order of their names."""
     others = {(figure.series, figure.medium, figure.metric): figure for figure in second}
-    pairs = [(figure, others[key]) for figure in first
-             if (key := (figure.series, figure.medium, figure.metric)) in others
-             and _usable(figure) and _usable(others[key])]
+    both = [(figure, others[key]) for figure in first
+            if (key := (figure.series, figure.medium, figure.metric)) in others]
+    pairs = [pair for pair in both if all(map(_usable, pair))]
     chances = inference.holm([inference.rank_sum(after.rounds, before.rounds)
                               for before, after in pairs])
     return [_difference(before, after, p, min_effect)
-            for (before, after), p in zip(pairs, chances)]
+            for (before, after), p in zip(pairs, chances)] + \
+        [_counted(*pair) for pair in both if metrics.of(pair[0].metric).exact]
 
 
-def _usable(figure: Figure) -> bool:
-    return bool(figure.rounds) and min(figure.rounds) > 0
+def _usable(figure: Reading) -> bool:
+    return not metrics.of(figure.metric).exact and bool(figure.rounds) and min(figure.rounds) > 0
 
 
-def _difference(before: Figure, after: Figure, p: float, min_effect: float) -> Difference:
+def _difference(before: Reading, after: Reading, p: float, min_effect: float) -> Difference:
     shift = inference.shift([math.log(value) for value in after.rounds],
                             [math.log(value) for value in before.rounds])
     ratio, low, high = (math.exp(end) for end in (shift.median, shift.low, shift.high))
     fewest = min(len(before.rounds), len(after.rounds))
-    word = _verdict(ratio, low, high, p, min_effect, METRICS[before.metric][1]) \
+    word = _verdict(ratio, low, high, p, min_effect, metrics.of(before.metric).less_is_better) \
         if fewest >= FEWEST else "too few"
     return Difference(before.series, before.medium, before.metric, before.value, after.value,
                       ratio, low, high, p, word)
+
+
+def _counted(before: Reading, after: Reading) -> Difference:
+    """Of what repeats exactly, any difference is one."""
+    ratio = after.value / before.value if before.value else math.inf if after.value else 1.0
+    near = 1 / (1 + EXACT_EFFECT) < ratio < 1 + EXACT_EFFECT
+    word = "same" if near else "worse" if ratio > 1 else "better"
+    return Difference(before.series, before.medium, before.metric, before.value, after.value, ratio,
+                      ratio, ratio, 0.0, word)
 
 
 def _verdict(ratio: float, low: float, high: float, p: float, min_effect: float,

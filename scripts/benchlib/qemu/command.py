@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import datetime
 import random
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +13,17 @@ from typing import Sequence
 
 import numpy as np
 
-from .. import environment, machine, plan, prepare, results, stats, targets
+from .. import prepare
 from ..errors import Exit, refuse
-from ..model import Interval, Skip
+from ..machine import environment, quiet
+from ..measure import plan, rings, targets
+from ..page.bars import Bar, bars
 from ..progress import Progress
-from ..report.bars import Bar, bars
-from ..words import block_size, duration
-from .measure import SIDES, Bench, Run, make_root, version
+from ..result import storage
+from ..result.model import Interval, Skip
+from ..result.words import block_size, duration
+from ..stats import bootstrap, pairing, summaries
+from .measure import SIDES, QemuImg, Run, make_root, version
 
 RUNS = "runs.csv"
 MAX_LOAD = 0.05
@@ -28,23 +31,26 @@ CHART_WIDTH = 760
 
 
 def qemu(options: argparse.Namespace) -> Exit:
-    build, folder = plan.build_folder(options), _folder(options)
+    if not rings.permitted():
+        raise refuse("io_uring is not permitted here, and both of QEMU's ways are io_uring",
+                     "See sysctl kernel.io_uring_disabled and the sandbox's seccomp filter.")
+    build, folder = plan.build_folder(options), storage.new_folder("qemu", options.output, RUNS)
     target = _target(options, build)
     if not options.no_build:
         prepare.build_library(build)
     make_root()
-    results.prepare_folder(folder)
+    storage.prepare_folder(folder)
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     rounds = options.rounds or (plan.QUICK_ROUNDS if options.quick else plan.ROUNDS)
     runtime = options.runtime or (plan.QUICK_RUNTIME_MS if options.quick else plan.RUNTIME_MS)
-    [cpu] = machine.choose_cpus()
+    [cpu] = quiet.choose_cpus()
     progress = Progress(rounds * len(options.depth) * len(SIDES))
     with ExitStack() as stack:
         if target.scratch:
             targets.make_scratch(target, stack, keep=False)
-        held = stack.enter_context(machine.no_deep_sleep())
+        held = stack.enter_context(quiet.no_deep_sleep())
         record = environment.record(prepare.ROOT, build, cpu, held)
-        bench = Bench(target, build, options.bs, cpu, MAX_LOAD)
+        bench = QemuImg(target, build, options.bs, cpu, MAX_LOAD)
         try:
             runs = bench.rounds(options.depth, rounds, runtime / 1000, seed, progress)
         finally:
@@ -52,19 +58,11 @@ def qemu(options: argparse.Namespace) -> Exit:
     text = _text(target, options.bs, runs, seed, record.libblkio)
     _write(folder, runs, text, _chart(runs, options.bs))
     lines = [("QEMU", version()), *environment.describe(record)]
-    results.write_text(folder / "environment.txt",
+    storage.write_text(folder / "environment.txt",
                        "".join(f"{name:12} {value}\n" for name, value in lines))
     print(text)
     print(f"Chart {folder / 'chart.svg'}, all runs in {folder / RUNS}")
     return Exit.OK
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    name = f"qemu-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
-    if (folder / RUNS).exists():
-        raise refuse(f"{folder} holds a result already", "Move it away or choose another --output.")
-    return folder
 
 
 def _target(options: argparse.Namespace, build: Path) -> targets.Target:
@@ -84,15 +82,15 @@ def usable(runs: Sequence[Run], depth: int) -> list[Run]:
     """Those of a depth in calm rounds, when there are enough of them, else all."""
     own = [run for run in runs if run.depth == depth]
     calm = [run for run in own if run.calm]
-    return calm if len(calm) >= stats.ENOUGH_ROUNDS * len(SIDES) else own
+    return calm if len(calm) >= pairing.ENOUGH_ROUNDS * len(SIDES) else own
 
 
 def ratio(runs: Sequence[Run], depth: int, seed: int) -> Interval:
     """libblkio's time per read relative to QEMU's own in the same round."""
     own = usable(runs, depth)
     base = {run.round: run.per_io for run in own if run.side == "native"}
-    return stats.median_interval([run.per_io / base[run.round] for run in own
-                                  if run.side == "libblkio"], seed)
+    return bootstrap.median_interval([run.per_io / base[run.round] for run in own
+                                      if run.side == "libblkio"], seed)
 
 
 def _per_io(runs: Sequence[Run], depth: int, side: str) -> list[float]:
@@ -114,7 +112,7 @@ def _text(target: targets.Target, size: int, runs: Sequence[Run], seed: int, lib
     for depth in _depths(runs):
         own, theirs = (duration(float(np.median(_per_io(runs, depth, side)))) for side in SIDES)
         found = ratio(runs, depth, seed)
-        word = stats.VERDICTS[stats.verdict(found)]
+        word = summaries.VERDICTS[summaries.verdict(found)]
         lines.append(f"  {depth:>5}  {own:>26}  {theirs:>34}   {found.median:.3f} "
                      f"[{found.low:.3f}, {found.high:.3f}]  {word}")
         verdict.append(f"  depth {depth}: the libblkio driver takes {found.median:.3f} of the time "
@@ -130,7 +128,7 @@ def _chart(runs: Sequence[Run], size: int) -> str:
     for depth in _depths(runs):
         for role, side in zip(("baseline", "series-0"), SIDES):
             values = _per_io(runs, depth, side)
-            spread = stats.median_interval(values, seed=1)
+            spread = bootstrap.median_interval(values, seed=1)
             rows.append(Bar(f"{SIDES[side]}, depth {depth}", role, spread.median, spread.low,
                             spread.high, duration(spread.median)))
     said = "; ".join(f"{row.name}: {row.words}" for row in rows)
@@ -139,8 +137,8 @@ def _chart(runs: Sequence[Run], size: int) -> str:
 
 
 def _write(folder: Path, runs: Sequence[Run], text: str, chart: str) -> None:
-    results.write_text(folder / "table.txt", text)
-    results.write_text(folder / "chart.svg", chart)
+    storage.write_text(folder / "table.txt", text)
+    storage.write_text(folder / "chart.svg", chart)
     with open(folder / RUNS, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in dataclasses.fields(Run))

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BenchError, refuse
-from ..machine import LoadMeter
+from ..machine.quiet import LoadMeter
+from ..measure.schedule import Block, blocks
+from ..measure.targets import Target
 from ..prepare import LIBRARY, ROOT
 from ..progress import Progress
-from ..targets import Target
 
 DIFF = ROOT / "tests" / "diff"
 STRIDE = 7919  # blocks from one read to the next: a prime, so that all are read, far apart
@@ -67,7 +67,7 @@ def image(target: Target, side: str) -> str:
     return f"driver={driver},filename={path},{direct},aio=io_uring"
 
 
-class Bench:
+class QemuImg:
     """What stays the same from run to run."""
 
     def __init__(self, target: Target, build: Path, block_size: int, cpu: int,
@@ -78,32 +78,25 @@ class Bench:
 
     def rounds(self, depths: list[int], rounds: int, runtime: float, seed: int,
                progress: Progress) -> list[Run]:
-        """All runs; each second round is in the reverse order of the one before."""
-        source, order = random.Random(seed), list(SIDES)
         counts = {depth: self._calibrate(depth, runtime) for depth in depths}
-        found: list[Run] = []
         progress.start()
-        for number in range(rounds):
-            order.reverse()
-            for depth in source.sample(depths, len(depths)):
-                found += self._block(depth, counts[depth], number, order, progress)
-        return found
+        return [run for block in blocks(dict.fromkeys(depths, list(SIDES)), rounds, seed)
+                for run in self._block(block, counts[block.case], progress)]
 
     def _calibrate(self, depth: int, runtime: float) -> int:
         """I/Os that take about the run time, the slower way."""
         slowest = max(self.seconds(depth, side, CALIBRATION_IOS) for side in SIDES)
         return max(CALIBRATION_IOS, int(CALIBRATION_IOS * runtime / max(slowest, 0.001)))
 
-    def _block(self, depth: int, ios: int, number: int, order: list[str],
-               progress: Progress) -> list[Run]:
+    def _block(self, block: Block[int], ios: int, progress: Progress) -> list[Run]:
         self._target.warm_up()
-        meter, times = LoadMeter(), []
-        for side in order:
+        meter, times, depth = LoadMeter(), [], block.case
+        for side in block.order:
             times.append(self.seconds(depth, side, ios))
             progress.step(f"depth {depth}  {SIDES[side]}: {times[-1] / ios * 1e6:.2f} µs per read")
         calm = meter.share() <= self._max_load
-        return [Run(depth, side, number, place, ios, seconds, calm)
-                for place, (side, seconds) in enumerate(zip(order, times))]
+        return [Run(depth, side, block.round, place, ios, seconds, calm)
+                for place, (side, seconds) in enumerate(zip(block.order, times))]
 
     def command(self, depth: int, side: str, ios: int) -> list[str]:
         return ["taskset", "-c", str(self._cpu), str(DIFF / "run-in-root"), "qemu-img", "bench",

@@ -36,7 +36,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="5 short rounds")
     parser.add_argument("--rounds", type=options.count, metavar="N", help="default: 11")
     parser.add_argument("--runtime", type=options.milliseconds, metavar="SECONDS",
-                        help="about so long is one run (default: 0.5)")
+                        help="approximate time of one run (default: 0.5)")
     parser.add_argument("--size", type=options.size, default=256 << 20, metavar="SIZE",
                         help="size of a scratch file (default: 256m)")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random order")

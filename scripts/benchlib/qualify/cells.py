@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .. import stats
-from ..model import Histogram
+from ..result.model import Histogram
+from ..stats.histograms import merge, percentile
 from . import steady
 from .model import Cell, Percentile, Point, Steady, Workload
 
-PERCENTS = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
+PERCENTS = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
 BEYOND = 10
 
 
@@ -25,8 +25,8 @@ def needed(percent: float) -> int:
 
 def percentiles(latency: Histogram) -> list[Percentile]:
     count = sum(latency.counts)
-    return [Percentile(p, stats.percentile(latency, p) if count >= needed(p) else None, needed(p))
-            for p in PERCENTS]
+    return [Percentile(percent, percentile(latency, percent) if count >= needed(percent) else None,
+                       needed(percent)) for percent in PERCENTS]
 
 
 def series(points: Sequence[Point], work: Workload, metric: str) -> list[float]:
@@ -47,19 +47,19 @@ def look(points: Sequence[Point], work: Workload, metric: str, subject: str,
 
 
 def cells(points: Sequence[Point], latencies: Sequence[Histogram], first_round: int) -> list[Cell]:
-    """One cell per workload and contender, over the rounds from `first_round` on."""
+    """One cell per workload and engine, over the rounds from `first_round` on."""
     groups: dict[tuple[Workload, str], list[int]] = {}
     for i, point in enumerate(points):
         if point.round >= first_round:
-            groups.setdefault((point.workload, point.contender), []).append(i)
+            groups.setdefault((point.workload, point.engine), []).append(i)
     return [_cell([points[i] for i in own], [latencies[i] for i in own])
             for own in groups.values()]
 
 
 def _cell(points: Sequence[Point], latencies: Sequence[Histogram]) -> Cell:
     ios = sum(point.ios for point in points)
-    merged = stats.merge(latencies)
-    return Cell(workload=points[0].workload, contender=points[0].contender, rounds=len(points),
+    merged = merge(latencies)
+    return Cell(workload=points[0].workload, engine=points[0].engine, rounds=len(points),
                 ios=ios, iops=sum(point.iops for point in points) / len(points),
                 bandwidth=sum(point.bandwidth for point in points) / len(points),
                 mean=sum(point.mean * point.ios for point in points) / ios,

@@ -5,106 +5,75 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from .. import environment, inuse, machine, prepare, results
-from ..errors import BenchError, refuse
-from ..model import Environment
+from .. import prepare
+from ..errors import BenchError
+from ..machine import environment, inuse, quiet
+from ..page.write import beside
 from ..progress import clock
-from ..report import command as report
-from . import health, limits, preflight, request, session, store, text
+from ..result import storage
+from ..result.model import Environment
+from ..verdict import INCOMPLETE, QUALIFY, REFUSED
+from . import chapter, plan, preflight, request, session, store, text
+from .before import examine
 from .jobs import Bench
+from .limits import Limit
 from .model import SCHEMA, Check, Health, Qualification
 from .request import Request
 from .session import Session
-from .verdict import EXITS, QualifyExit
+from .verdict import INTERRUPTED
 
 TEXT = "verdict.txt"
 
 
 def qualify(options: argparse.Namespace) -> int:
-    demanded = limits.read(options.limits) if options.limits else []
-    asked = request.resumed(options) if options.resume else request.fresh(options)
-    if asked.earlier and not options.limits:
-        demanded = limits.again(asked.earlier.criteria)
-    before = health.record(asked.device) if not asked.to_make else health.of_no_device()
-    checks = _preflight(asked, before, options.accept)
-    refused = preflight.refusals(checks)
-    if options.dry_run:
-        print(text.preflight(checks), text.plan(asked), sep="\n\n")
-        return QualifyExit.REFUSED if refused else QualifyExit.QUALIFIED
+    found = examine(options, request.earlier(options))
+    asked, checks, build = found.request, found.checks, request.build_folder(options)
     folder = _folder(options)
     if not options.no_build:
-        prepare.build_library(request.build_folder(options))
-    prepare.check_engine(request.build_folder(options))
-    results.prepare_folder(folder)
+        prepare.build_library(build)
+    prepare.check_engine(build)
+    storage.prepare_folder(folder)
     with ExitStack() as stack:
-        held = stack.enter_context(machine.no_deep_sleep())
-        record = environment.record(prepare.ROOT, request.build_folder(options),
-                                    asked.plan.cpus[-1], held)
-        if refused:
-            code = _refuse(folder, asked, record, before, checks)
-        else:
-            stack.enter_context(machine.stay_off(asked.plan.cpus))
-            asked = _ready(asked, options)
-            stack.enter_context(inuse.claim(asked.device.path, not asked.plan.read_only))
-            work = _session(asked, folder, record, before, checks, demanded, options)
-            code = _run(work, options)
-    return code
-
-
-def _preflight(asked: Request, before: Health, accept: list[str]) -> list[Check]:
-    where = preflight.site(asked.device, before, asked.plan.cpus[-1], not asked.plan.read_only,
-                           "--hipri=1" in asked.contender.options)
-    earlier = asked.earlier.checks if asked.earlier else []
-    return preflight.run(where, [*accept, *(check.name for check in earlier if check.accepted)])
+        held = stack.enter_context(quiet.no_deep_sleep())
+        record = environment.record(prepare.ROOT, build, asked.plan.cpus[-1], held)
+        if preflight.refusals(checks):
+            return _refuse(folder, asked, record, found.health, checks)
+        stack.enter_context(quiet.stay_off(asked.plan.cpus))
+        asked = request.ready(options, asked)
+        stack.enter_context(inuse.claim(asked.device.path, not asked.plan.read_only))
+        work = _session(asked, folder, record, found.health, checks, found.limits)
+        return _run(work, options)
 
 
 def _folder(options: argparse.Namespace) -> Path:
     if options.resume:
         path = Path(options.resume)
         return path if path.is_dir() else path.parent
-    name = f"qualify-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
-    if (folder / store.FILE).exists():
-        raise refuse(f"{folder} holds a result already",
-                     f"Go on with it: --resume {folder}\n  Or choose another --output.")
-    return folder
-
-
-def _ready(asked: Request, options: argparse.Namespace) -> Request:
-    """With the file made, if one is to be made."""
-    if not asked.to_make:
-        return asked
-    request.make_file(asked.device)
-    try:
-        return request.fresh_on_made(options, asked)
-    except BaseException:
-        os.unlink(asked.device.path)
-        raise
+    return storage.new_folder("qualify", options.output, store.FILE,
+                              remedy="Resume it with --resume, or choose another --output.")
 
 
 def _refuse(folder: Path, asked: Request, record: Environment, before: Health,
             checks: list[Check]) -> int:
     """The preflight says no: keep its reasons, measure nothing."""
     found = Qualification(
-        schema=SCHEMA, verdict="refused", complete=False, started=session.now(), seconds=0.0,
+        schema=SCHEMA, verdict=REFUSED, complete=False, started=session.now(), seconds=0.0,
         reasons=[f"{check.title}: {check.value}" for check in preflight.refusals(checks)],
         sittings=[], plan=asked.plan, environment=record, device=asked.device,
         health_before=before, health_after=None, checks=checks, caveats=[], steps=asked.steps,
         criteria=[])
     if asked.earlier is None:
         store.write(folder, found)
-        results.write_text(folder / TEXT, text.render(found))
+        storage.write_text(folder / TEXT, text.render(found))
     print(text.preflight(checks))
     for check in preflight.refusals(checks):
         print(f"bench: refused: {check.title}: {check.value}. {check.why}\n  {check.remedy}"
               + _acceptance(check), file=sys.stderr)
-    return QualifyExit.REFUSED
+    return QUALIFY[REFUSED].code
 
 
 def _acceptance(check: Check) -> str:
@@ -114,50 +83,45 @@ def _acceptance(check: Check) -> str:
 
 
 def _session(asked: Request, folder: Path, record: Environment, before: Health,
-             checks: list[Check], demanded: list[limits.Limit],
-             options: argparse.Namespace) -> Session:
+             checks: list[Check], demanded: list[Limit]) -> Session:
     earlier = asked.earlier
-    bench = Bench(asked.device, asked.target, asked.contender, asked.plan.cpus,
+    bench = Bench(asked.device, asked.target, asked.engine, asked.plan.cpus,
                   spent=earlier.seconds if earlier else 0.0)
-    caveats = preflight.caveats(checks)
-    if asked.plan.extent < asked.device.size * 0.9:
-        caveats.append(f"Only {asked.plan.extent >> 20} MiB of {asked.device.size >> 20} MiB were "
-                       "used: caches may hold all of that.")
-    if asked.plan.read_only:
-        caveats.append("Read only: nothing was filled, no write was measured, nothing verified.")
-    if options.steps:
-        caveats.append(f"Only some steps were asked for: {', '.join(options.steps)}.")
-    if earlier:
-        caveats = list(dict.fromkeys([*earlier.caveats, *caveats]))
     return Session(
         request=asked, folder=folder, bench=bench, environment=record,
-        before=earlier.health_before if earlier else before, checks=checks, caveats=caveats,
-        limits=demanded, sittings=[*(earlier.sittings if earlier else []), session.now()])
+        before=earlier.health_before if earlier else before, checks=checks, limits=demanded,
+        sittings=[*(earlier.sittings if earlier else []), session.now()])
 
 
 def _run(work: Session, options: argparse.Namespace) -> int:
     code: int | None = None
     about = sum(step.estimate_seconds for step in work.request.steps if step.state != "done")
     work.progress.say(f"qualifying {work.request.device.path} ({work.request.device.medium}), "
-                      f"profile {work.request.plan.profile}: about {clock(about)}")
+                      f"profile {plan.title(work.request.plan)}: about {clock(about)}")
     try:
         work.run()
     except KeyboardInterrupt:
-        code = QualifyExit.INTERRUPTED
+        code = INTERRUPTED
         work.progress.say(f"stopped; go on with: --resume {work.folder}")
     except BenchError as error:
-        code = QualifyExit.INCOMPLETE
+        code = QUALIFY[INCOMPLETE].code
         work.progress.say(f"bench: {error}")
-    found = work.found()
-    with contextlib.suppress(BenchError):  # when even this cannot be written, it is printed
-        results.write_text(work.folder / TEXT, text.render(found))
-        report.beside(work.folder)
+    found = conclude(work)
     print(text.render(found))
     _tidy(work, options, found.complete)
     print(f"Result: {work.folder}")
-    if code is not None and found.verdict == "incomplete":
+    if code is not None and found.verdict == INCOMPLETE:
         return code
-    return EXITS[found.verdict]
+    return QUALIFY[found.verdict].code
+
+
+def conclude(work: Session) -> Qualification:
+    """The verdict, with its text and its page beside the result."""
+    found = work.found()
+    with contextlib.suppress(BenchError):  # when even this cannot be written, it is printed
+        storage.write_text(work.folder / TEXT, text.render(found))
+        beside(work.folder / store.FILE, lambda raw: chapter.chapter(found, raw))
+    return found
 
 
 def _tidy(work: Session, options: argparse.Namespace, complete: bool) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""How is the device, by its own account? NVMe's SMART log; for other disks a temperature, where the
-kernel has one. What cannot be had is None, and `unavailable` says why.
+"""How is the device, by its own account? NVMe's SMART log; of SATA and SAS disks what smartctl reads;
+for others a temperature, where the kernel has one. What cannot be had is None, and `unavailable`
+says why.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import datetime
 import os
 from pathlib import Path
 
-from ..blockdev import block_device, read_text
-from . import nvme_admin
+from ..machine.blockdev import block_device, read_text
+from . import nvme_admin, smartctl
 from .model import Device, Health
 
-_COUNTERS = ("media_errors", "error_log_entries", "unsafe_shutdowns", "throttled_seconds")
+_COUNTERS = ("media_errors", "error_log_entries", "unsafe_shutdowns", "throttled_seconds",
+             "reallocated_sectors", "pending_sectors", "link_errors")
 _UNITS = {"temperature_c": " °C", "warning_temperature_c": " °C", "spare": " %",
           "spare_threshold": " %", "percentage_used": " %", "power_on_hours": " h",
           "throttled_seconds": " s"}
@@ -24,7 +26,9 @@ LABELS = {
     "data_read": "data read", "data_written": "data written", "power_cycles": "power cycles",
     "power_on_hours": "power-on time", "unsafe_shutdowns": "unsafe shutdowns",
     "media_errors": "media errors", "error_log_entries": "error log entries",
-    "throttled_seconds": "time too hot",
+    "throttled_seconds": "time too hot", "failing": "failure predicted",
+    "reallocated_sectors": "reallocated sectors", "pending_sectors": "unreadable sectors",
+    "link_errors": "errors on the cable", "worn_attributes": "attributes below their threshold",
 }
 
 
@@ -38,7 +42,13 @@ def record(device: Device) -> Health:
             return _little(device, f"the SMART log: {error.strerror}{remedy}")
     if device.kind == "file":
         return of_no_device()
-    return _little(device, "health logs are read from NVMe devices only")
+    if device.kind == "scsi":
+        try:
+            return Health(taken=_now(), unavailable="", **smartctl.read(device.path))
+        except smartctl.Unavailable as error:
+            remedy = "" if os.geteuid() == 0 else "; run as root"
+            return _little(device, f"{error}{remedy}")
+    return _little(device, "health is read from NVMe, SATA and SAS disks only")
 
 
 def of_no_device() -> Health:
@@ -47,8 +57,10 @@ def of_no_device() -> Health:
 
 
 def temperature(device: Device) -> float | None:
-    """The device's temperature now, in degrees Celsius."""
-    return record(device).temperature_c if device.kind in ("nvme", "scsi") else None
+    """The device's temperature now, in degrees Celsius; of what can be asked without a pause."""
+    if device.kind == "nvme":
+        return record(device).temperature_c
+    return _sensor(device) if device.kind == "scsi" else None
 
 
 def growth(before: Health, after: Health) -> dict[str, int]:
@@ -65,6 +77,8 @@ def known(health: Health) -> list[str]:
 
 def in_words(name: str, value: int | float) -> str:
     """A field's value with its unit."""
+    if name == "failing":
+        return "yes" if value else "no"
     if name == "critical_warning":
         return ", ".join(nvme_admin.warnings(int(value))) or "none"
     if name in ("data_read", "data_written"):

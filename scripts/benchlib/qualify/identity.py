@@ -9,9 +9,9 @@ import os
 import stat
 from pathlib import Path
 
-from .. import targets
-from ..blockdev import BlockDevice, block_device, read_text
 from ..errors import BenchError, refuse
+from ..machine.blockdev import BlockDevice, block_device, read_text
+from ..measure import targets
 from . import nvme_admin
 from .model import Device
 
@@ -20,7 +20,7 @@ KINDS = (("loop", "loop"), ("nvme", "nvme"), ("vd", "virtio"), ("sd", "scsi"))
 
 def identify(path: str, created: bool = False) -> Device:
     """All that can be said about the file or block device."""
-    mode = _status(path).st_mode
+    mode = targets.status_of(path).st_mode
     disk = block_device(path)
     if not stat.S_ISBLK(mode):
         return _file(path, path, targets.size_of(path), created)
@@ -59,11 +59,8 @@ def _file(path: str, place: str, length: int, created: bool) -> Device:
         unknown=["model, serial and firmware: a file has none; its disk is named as the medium"])
 
 
-def to_be_made(path: str, length: int) -> Device:
-    """The file that will be at `path`, which must not exist."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise refuse(f"{path}: there is no folder {folder}")
+def to_be_made(path: str, folder: str, length: int) -> Device:
+    """The file that will be at `path`, in this folder."""
     return _file(path, folder, length, created=True)
 
 
@@ -103,24 +100,11 @@ def link(pci: Path) -> str:
 
 
 def link_state(pci: Path, which: str) -> str:
-    """8.0 GT/s x4; "" where there is no real link, as in a virtual machine."""
+    """8.0 GT/s x4; "" without a physical link, as in a virtual machine."""
     speed = read_text(pci / f"{which}_link_speed").removesuffix(" PCIe")
     width = read_text(pci / f"{which}_link_width")
     real = speed and "Unknown" not in speed and width not in ("", "0", "255")
     return f"{speed} x{width}" if real else ""
-
-
-def _status(path: str) -> os.stat_result:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise refuse(f"{path}: {error.strerror}") from error
-    if stat.S_ISCHR(status.st_mode) and os.path.basename(path).startswith("ng"):
-        raise refuse(f"{path} is the passthrough node of a namespace",
-                     "Name its block device, /dev/nvmeXnY; the step `drivers` uses both.")
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        raise refuse(f"{path} is neither a file nor a block device")
-    return status
 
 
 def _names(path: str, disk: BlockDevice, kind: str) -> tuple[str, str, str, list[str]]:

@@ -6,15 +6,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from .. import fio, stats
-from ..contenders import Contender
 from ..errors import BenchError
-from ..machine import LoadMeter
-from ..model import Histogram
-from ..targets import Target
-from .health import temperature
+from ..measure import fio, over_time
+from ..measure.engines import Engine
+from ..measure.targets import Target
+from ..result.model import Histogram
+from ..stats import histograms
 from .model import Device, Point, Workload
+from .place import Here, Place
 
+LOGGED_MS, LEAST_LOG_MS, LOG_INTERVALS = 1000, 100, 60
 LEAST_RATE = 1 << 20  # bytes per second: a device slower than this hangs
 
 
@@ -31,12 +32,13 @@ class Extent:
 
 @dataclass
 class Bench:
-    """Where measurements are made and by whom, and the clock that they are told on."""
+    """Where and with which engine to measure, and the clock of the measurements."""
 
     device: Device
     target: Target
-    contender: Contender  # that does the I/O unless a step says otherwise
+    engine: Engine  # that does the I/O unless a step says otherwise
     cpus: list[int]
+    place: Place = field(default_factory=Here)
     begin: float = field(default_factory=time.monotonic)  # of the qualification
     spent: float = 0.0  # in earlier sittings
 
@@ -44,7 +46,7 @@ class Bench:
         """Seconds of measuring since the qualification began."""
         return self.spent + time.monotonic() - self.begin
 
-    def command(self, work: Workload, extent: Extent, seed: int, contender: Contender,
+    def command(self, work: Workload, extent: Extent, seed: int, engine: Engine,
                 reach: list[str], more: list[str]) -> list[str]:
         job = fio.Job(rw=work.rw, block_size=work.block_size, depth=work.depth, direct=True,
                       size=extent.size or self.target.size, runtime_ms=extent.runtime_ms,
@@ -52,30 +54,38 @@ class Bench:
                       random_seed=seed, numjobs=work.numjobs, ios=extent.ios)
         split = [f"--bssplit={work.split}"] if work.split else []
         offset = [f"--offset={extent.offset}"] if extent.offset else []
-        return [*fio.command(job, contender.options, reach), *split, *offset, *more]
+        command = fio.command(job, engine.options, reach, engine.program or "fio")
+        return [*command, *split, *offset, *more]
 
     def measure(self, work: Workload, extent: Extent, round_number: int, seed: int,
-                contender: Contender | None = None,
+                engine: Engine | None = None,
                 more: tuple[str, ...] = ()) -> tuple[Point, Histogram]:
         """Run fio once; BenchError when it fails."""
-        who = contender or self.contender
-        meter, at = LoadMeter(), self.now()
-        with who.reach(self.target) as reach:
-            argv = self.command(work, extent, seed, who, reach, list(more))
-            answer, words = fio.answer(argv, _patience(work, extent))
+        who = engine or self.engine
+        interval = log_interval(extent.runtime_ms) if self.place.keeps_logs else 0
+        meter, at = self.place.meter(), self.now()
+        with who.reach(self.target) as reach, over_time.logged(interval) as (logs, read):
+            argv = self.command(work, extent, seed, who, reach, [*more, *logs])
+            answer, words = self.place.answer(argv, _patience(work, extent))
+            within = read()
         outcome = fio.outcome(answer, words)
         if not outcome.latency.counts:
             raise BenchError("fio told no latencies", "Try the command by hand.")
         point = Point(
-            at=round(at, 3), round=round_number, workload=work, contender=who.name,
+            at=round(at, 3), round=round_number, workload=work, engine=who.name,
             ios=outcome.ios, iops=outcome.iops,
             bandwidth=float(sum(answer[side]["bw_bytes"] for side in fio.DIRECTIONS)),
             mean=outcome.mean, stddev=outcome.stddev, min=outcome.min, max=outcome.max,
-            p99=stats.percentile(outcome.latency, 99), user_cpu=outcome.user_cpu,
+            p99=histograms.percentile(outcome.latency, 99), user_cpu=outcome.user_cpu,
             system_cpu=outcome.system_cpu, other_load=round(meter.share(), 4),
-            temperature_c=temperature(self.device),
-            written=sum(answer[side]["io_bytes"] for side in ("write", "trim")))
+            temperature_c=self.place.temperature(self.device),
+            written=sum(answer[side]["io_bytes"] for side in ("write", "trim")), within=within)
         return point, outcome.latency
+
+
+def log_interval(runtime_ms: int) -> int:
+    """Of the logs within a run, in ms; 0 for a run that is too short."""
+    return max(LEAST_LOG_MS, runtime_ms // LOG_INTERVALS) if runtime_ms >= LOGGED_MS else 0
 
 
 def _patience(work: Workload, extent: Extent) -> float:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from .. import options, words
+from .. import options
 from ..errors import refuse
+from ..result import words
 from . import health
 from .cells import PERCENTS
 from .model import Cell, Criterion, Health, Qualification, Step
@@ -61,7 +62,7 @@ def read(path: str) -> list[Limit]:
 
 
 def again(criteria: list[Criterion]) -> list[Limit]:
-    """The limits of an earlier sitting, from what became of them."""
+    """The limits of an earlier sitting, from their outcomes."""
     return [_parse(item.requirement, "an earlier sitting") for item in criteria
             if item.detail == DETAIL]
 
@@ -76,7 +77,7 @@ def _parse(text: str, where: str) -> Limit:
             except ValueError as error:
                 raise refuse(f"{where}: {text}: {error}") from error
             return Limit(name, text, judge)
-    raise refuse(f"{where}: {text!r} is no requirement", "Write lines such as\n" + GRAMMAR)
+    raise refuse(f"{where}: {text!r} is not a requirement", "Write lines such as\n" + GRAMMAR)
 
 
 # ---- Lines -----------------------------------------------------------------------------------
@@ -151,7 +152,8 @@ def in_words(metric: str, value: float) -> str:
 
 def _metric(cell: Cell, metric: str) -> float | None:
     if metric.startswith("p"):
-        return next(item.value for item in cell.percentiles if item.percent == float(metric[1:]))
+        return next((item.value for item in cell.percentiles
+                     if item.percent == float(metric[1:])), None)  # an older file has fewer
     return float(getattr(cell, metric))
 
 
@@ -179,6 +181,6 @@ def _bound(metric: str, text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zµ/]*)", text.lower())
     units = KINDS.get(metric, KINDS["time"])
     if not match or match[2] not in units:
-        raise ValueError(f"{text!r} is no value for {metric}: a number with one of the units "
+        raise ValueError(f"{text!r} is not a value for {metric}: write a number with one of the units "
                          f"{', '.join(unit or '(none)' for unit in units)}")
     return float(match[1]) * UNITS[match[2]]

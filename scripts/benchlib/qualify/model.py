@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..model import Environment, Histogram, Interval
+from ..result.model import Environment, Histogram, Interval, Within
+from ..verdict import QUALIFY
 
-SCHEMA = "libblkio-qualification/1"
+SCHEMA = "libblkio-qualification/3"
 
 # A check of the preflight, a step, a criterion and the whole each end in one of these.
 CHECK_VERDICTS = ("ok", "warn", "refuse", "unknown")
 STEP_STATES = ("planned", "running", "done", "partial", "failed", "skipped")
 CRITERION_VERDICTS = ("pass", "fail", "unknown")
-VERDICTS = ("qualified", "not-qualified", "incomplete", "refused")
+VERDICTS = QUALIFY.names
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Health:
-    """The device's own account of itself; None for what it does not tell."""
+    """The device's own report; None for what it does not report."""
 
     taken: str  # UTC, ISO 8601
-    source: str  # "NVMe SMART log", "hwmon", "none"
+    source: str  # "NVMe SMART log", "ATA SMART, by smartctl", "hwmon", "none"
     unavailable: str  # why something is missing, or ""
     critical_warning: int | None = None  # bits of the NVMe SMART log
     temperature_c: float | None = None
@@ -64,6 +65,12 @@ class Health:
     media_errors: int | None = None
     error_log_entries: int | None = None
     throttled_seconds: int | None = None  # above its warning or critical temperature, since ever
+    # of SATA and SAS disks
+    failing: int | None = None  # 1: the disk predicts its own failure
+    reallocated_sectors: int | None = None  # SAS: grown defects
+    pending_sectors: int | None = None  # cannot be read, and are not reallocated yet
+    link_errors: int | None = None  # CRC errors on the cable
+    worn_attributes: int | None = None  # below their threshold now
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class Point:
     at: float  # seconds since the qualification began
     round: int
     workload: Workload
-    contender: str  # who did the I/O: a mode of scripts/bench compare
+    engine: str  # who did the I/O: a mode of scripts/bench compare
     ios: int
     iops: float
     bandwidth: float  # bytes per second
@@ -111,6 +118,7 @@ class Point:
     other_load: float  # share of the machine used by other programs
     temperature_c: float | None  # of the device, afterwards
     written: int  # bytes written or trimmed, without warm-up
+    within: Within | None = None  # of a run that is long enough
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ class Cell:
     """A workload's figures over the rounds that count (the steady window where there is one)."""
 
     workload: Workload
-    contender: str
+    engine: str
     rounds: int
     ios: int
     iops: float
@@ -160,7 +168,7 @@ class DriverRow:
     """One way to reach the device, and how it does one workload."""
 
     workload: Workload
-    contender: str
+    engine: str
     label: str
     obstacle: str  # why it could not, or ""
     rounds: int
@@ -213,6 +221,7 @@ class Plan:
     """What was asked for; a resumed run must ask for the same."""
 
     profile: str
+    scale: float  # of its times and sizes; 1: as the profile has them
     engine: str  # a mode of scripts/bench compare
     engine_label: str
     engine_options: list[str]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""NVMe's own account of itself, by two admin commands through the kernel: Identify Controller and
+"""NVMe's own report, by two admin commands through the kernel: Identify Controller and
 Get Log Page (SMART). Offsets are those of the NVM Express base specification 2.0, figures 275 and
 207. Root only: the kernel lets nobody else send admin commands.
 """

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 
-from .. import fio, words
-from .model import Device, Step, Workload
+from ..measure import fio
+from ..result import words
+from .model import Device, Plan, Step, Workload
 from .profiles import GIB, KIB, MIB, Profile
 from .steady import WINDOW
 
@@ -21,6 +22,9 @@ FILL_PASSES = 2
 LEAST_CHUNK, MOST_CHUNK, CHUNKS = 64 * MIB, 16 * GIB, 32
 # SNIA's composite of an OLTP-like load: many small, some large
 MIXED_SPLIT = "4k/50:8k/20:16k/10:64k/15:128k/5"
+NAMES = ("purge", "fill", "iops", "throughput", "fill-random", "latency", "depth", "mixed", "qos",
+         "drivers", "saturation", "trim", "integrity")  # of all steps, in their order
+READING = ("iops", "throughput", "latency", "depth", "qos", "drivers")  # with --read-only
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Spec:
+class StepSpec:
     """A step with all that it takes to do it."""
 
     name: str
@@ -90,6 +94,11 @@ class Spec:
         return processes * (one + FIO_START_SECONDS), written
 
 
+def title(plan: Plan) -> str:
+    """The profile's name, with the scale where it is not done in full."""
+    return plan.profile if plan.scale == 1 else f"{plan.profile} SCALED by {plan.scale:g}"
+
+
 def guess_for(device: Device) -> Guess:
     return GUESSES.get(device.kind, OTHERWISE)
 
@@ -122,7 +131,7 @@ def mix(reads: int, sequential: bool = False) -> str:
 
 
 def specs(profile: Profile, device: Device, extent: int, read_only: bool,
-          no_trim: str) -> list[Spec]:
+          no_trim: str) -> list[StepSpec]:
     """All steps for a device; `no_trim` says why trims are left out, or is empty."""
     everything = [*_preparation(profile, extent, no_trim), _iops(profile),
                   _throughput(profile), _random_fill(profile, extent), _latency(profile),
@@ -133,16 +142,16 @@ def specs(profile: Profile, device: Device, extent: int, read_only: bool,
         else possible
 
 
-def _fitting(spec: Spec, unit: int) -> Spec:
+def _fitting(spec: StepSpec, unit: int) -> StepSpec:
     """Without block sizes that the device cannot do."""
     return _only(spec, [w for w in spec.workloads if w.block_size % unit == 0])
 
 
-def _reading(spec: Spec) -> Spec:
+def _reading(spec: StepSpec) -> StepSpec:
     return _only(spec, [w for w in spec.workloads if not fio.writes(w.rw)])
 
 
-def _only(spec: Spec, workloads: list[Workload]) -> Spec:
+def _only(spec: StepSpec, workloads: list[Workload]) -> StepSpec:
     """The step with these of its workloads; a steady state is then looked for in one of them."""
     if workloads == spec.workloads:
         return spec
@@ -164,98 +173,98 @@ def _times(profile: Profile, rounds: int) -> Timing:
     return Timing(profile.runtime_ms, profile.ramp_ms, rounds, rounds)
 
 
-def _preparation(profile: Profile, extent: int, no_trim: str) -> list[Spec]:
+def _preparation(profile: Profile, extent: int, no_trim: str) -> list[StepSpec]:
     return [
-        Spec("purge", "purge", "Purge: trim everything",
-             "Begin from the same state whatever was done to the device before.",
-             [Workload("trim", MIB, 4)], amount=extent, skip=no_trim),
-        Spec("fill", "fill", f"Fill: {FILL_PASSES} times, in sequence",
-             "Empty flash answers without working; SNIA asks for twice its capacity.",
-             [Workload("write", 128 * KIB, DEPTH)], amount=FILL_PASSES * extent),
+        StepSpec("purge", "purge", "Purge: trim everything",
+                 "Begin from the same state whatever was done to the device before.",
+                 [Workload("trim", MIB, 4)], amount=extent, skip=no_trim),
+        StepSpec("fill", "fill", f"Fill: {FILL_PASSES} times, in sequence",
+                 "Empty flash answers without working; SNIA asks for twice its capacity.",
+                 [Workload("write", 128 * KIB, DEPTH)], amount=FILL_PASSES * extent),
     ]
 
 
-def _random_fill(profile: Profile, extent: int) -> Spec:
+def _random_fill(profile: Profile, extent: int) -> StepSpec:
     share = profile.random_fill
     amount = max(MIB, round(extent * share) // MIB * MIB)
-    return Spec("fill-random", "fill", f"Fill: {share:g} times, at random",
-                "Scattered writes leave the map of the flash as small requests find it in use.",
-                [Workload("randwrite", 4 * KIB, DEPTH)], amount=amount)
+    return StepSpec("fill-random", "fill", f"Fill: {share:g} times, at random",
+                    "Scattered writes leave the map of the flash as small requests find it in use.",
+                    [Workload("randwrite", 4 * KIB, DEPTH)], amount=amount)
 
 
-def _iops(profile: Profile) -> Spec:
+def _iops(profile: Profile) -> StepSpec:
     jobs = _jobs(profile)
     cells = [Workload(mix(reads), size, DEPTH, jobs)
              for reads in profile.iops_reads for size in sorted(profile.iops_sizes, reverse=True)]
-    return Spec("iops", "iops", "IOPS: sizes by mixes",
-                "What a saturated device does, in steady state.", cells,
-                _until_steady(profile),
-                track=[(Workload("randwrite", 4 * KIB, DEPTH, jobs), "iops")])
+    return StepSpec("iops", "iops", "IOPS: sizes by mixes",
+                    "What a saturated device does, in steady state.", cells,
+                    _until_steady(profile),
+                    track=[(Workload("randwrite", 4 * KIB, DEPTH, jobs), "iops")])
 
 
-def _throughput(profile: Profile) -> Spec:
+def _throughput(profile: Profile) -> StepSpec:
     cells = [Workload(rw, size, DEPTH) for size in profile.sequential_sizes
              for rw in ("write", "read")]
-    return Spec("throughput", "throughput", "Throughput: large blocks in sequence",
-                "Copies, backups, scans.", cells, _until_steady(profile),
-                track=[(cell, "bandwidth") for cell in cells])
+    return StepSpec("throughput", "throughput", "Throughput: large blocks in sequence",
+                    "Copies, backups, scans.", cells, _until_steady(profile),
+                    track=[(cell, "bandwidth") for cell in cells])
 
 
-def _latency(profile: Profile) -> Spec:
+def _latency(profile: Profile) -> StepSpec:
     cells = [Workload(mix(reads), size, 1) for reads in (100, 65, 0)
              for size in (512, 4 * KIB, 8 * KIB)]
-    return Spec("latency", "latency", "Latency: one request at a time",
-                "What a program waits for that does one thing after the other.", cells,
-                _until_steady(profile), track=[(Workload("randwrite", 4 * KIB, 1), "mean")])
+    return StepSpec("latency", "latency", "Latency: one request at a time",
+                    "What a program waits for that does one thing after the other.", cells,
+                    _until_steady(profile), track=[(Workload("randwrite", 4 * KIB, 1), "mean")])
 
 
-def _curve(profile: Profile) -> Spec:
-    return Spec("depth", "depth", "Depth: IOPS against latency",
-                "Where more requests at a time stop paying.",
-                [Workload("randread", 4 * KIB, depth) for depth in profile.depths],
-                _times(profile, profile.curve_rounds))
+def _curve(profile: Profile) -> StepSpec:
+    return StepSpec("depth", "depth", "Depth: IOPS against latency",
+                    "Where more requests at a time stop paying.",
+                    [Workload("randread", 4 * KIB, depth) for depth in profile.depths],
+                    _times(profile, profile.curve_rounds))
 
 
-def _mixed(profile: Profile) -> Spec:
+def _mixed(profile: Profile) -> StepSpec:
     cell = Workload("randrw:60", 4 * KIB, DEPTH, _jobs(profile), MIXED_SPLIT)
-    return Spec("mixed", "mixed", "Mixed: five sizes, 60 % reads",
-                "Programs do not keep to one size.", [cell], _until_steady(profile),
-                track=[(cell, "iops")])
+    return StepSpec("mixed", "mixed", "Mixed: five sizes, 60 % reads",
+                    "Programs do not keep to one size.", [cell], _until_steady(profile),
+                    track=[(cell, "iops")])
 
 
-def _tail(profile: Profile) -> Spec:
-    return Spec("qos", "qos", "Tail: the slowest of many",
-                "The rare slow answer is what users notice.",
-                [Workload("randread", 4 * KIB, 1), Workload("randrw:65", 4 * KIB, 8)],
-                Timing(profile.tail_ms, profile.ramp_ms, profile.tail_rounds, profile.tail_rounds))
+def _tail(profile: Profile) -> StepSpec:
+    return StepSpec("qos", "qos", "Tail: the slowest of many",
+                    "The rare slow answer is what users notice.",
+                    [Workload("randread", 4 * KIB, 1), Workload("randrw:65", 4 * KIB, 8)],
+                    Timing(profile.tail_ms, profile.ramp_ms, profile.tail_rounds, profile.tail_rounds))
 
 
-def _drivers(profile: Profile) -> Spec:
-    return Spec("drivers", "drivers", "Drivers: the ways to reach it",
-                "Which way of libblkio's suits this device, next to fio's own engine.",
-                [Workload("randread", 4 * KIB, depth) for depth in (1, DEPTH)],
-                _times(profile, profile.driver_rounds))
+def _drivers(profile: Profile) -> StepSpec:
+    return StepSpec("drivers", "drivers", "Drivers: the ways to reach it",
+                    "Which way of libblkio's suits this device, next to fio's own engine.",
+                    [Workload("randread", 4 * KIB, depth) for depth in (1, DEPTH)],
+                    _times(profile, profile.driver_rounds))
 
 
-def _saturation(profile: Profile) -> Spec:
+def _saturation(profile: Profile) -> StepSpec:
     cell = Workload("randwrite", 4 * KIB, DEPTH, _jobs(profile))
-    return Spec("saturation", "saturation", "Write saturation: random writes without a pause",
-                "Shows when caches fill up and cleaning begins.", [cell],
-                Timing(profile.saturation_ms, 0, profile.saturation_windows,
-                       profile.saturation_windows), track=[(cell, "iops")])
+    return StepSpec("saturation", "saturation", "Write saturation: random writes without a pause",
+                    "Shows when caches fill up and cleaning begins.", [cell],
+                    Timing(profile.saturation_ms, 0, profile.saturation_windows,
+                           profile.saturation_windows), track=[(cell, "iops")])
 
 
-def _trim(profile: Profile, no_trim: str) -> Spec:
-    return Spec("trim", "trim", "Trim: small, large, and before writes",
-                "Filesystems trim while programs wait.",
-                [Workload("randtrim", 4 * KIB, 1), Workload("trim", MIB, 1),
-                 Workload("trimwrite", 64 * KIB, 4)],
-                _times(profile, profile.curve_rounds), skip=no_trim)
+def _trim(profile: Profile, no_trim: str) -> StepSpec:
+    return StepSpec("trim", "trim", "Trim: small, large, and before writes",
+                    "Filesystems trim while programs wait.",
+                    [Workload("randtrim", 4 * KIB, 1), Workload("trim", MIB, 1),
+                     Workload("trimwrite", 64 * KIB, 4)],
+                    _times(profile, profile.curve_rounds), skip=no_trim)
 
 
-def _integrity(profile: Profile, extent: int) -> Spec:
+def _integrity(profile: Profile, extent: int) -> StepSpec:
     amount = min(extent, profile.verify_bytes or extent)
-    return Spec("integrity", "integrity", "Integrity: write, read back, compare",
-                "Wrong data fast is worth nothing.",
-                [Workload("randwrite", 4 * KIB, 16), Workload("write", 128 * KIB, 8)],
-                amount=amount)
+    return StepSpec("integrity", "integrity", "Integrity: write, read back, compare",
+                    "Wrong data fast is worth nothing.",
+                    [Workload("randwrite", 4 * KIB, 16), Workload("write", 128 * KIB, 8)],
+                    amount=amount)

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from .. import environment, targets
-from ..blockdev import read_text
-from ..machine import LATENCY_REQUEST, LoadMeter
+from ..machine import environment
+from ..machine.blockdev import read_text
+from ..machine.quiet import LATENCY_REQUEST, LoadMeter
+from ..measure import targets
 from .model import Check
-from .preflight import Site, verdict
+from .preflight_site import Site, verdict
 
 CPUS = Path("/sys/devices/system/cpu")
 MOST_LOAD = 0.05

@@ -5,11 +5,12 @@ gives the quantities.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .steady import MOST_ROUNDS
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+LEAST_EXTENT = 16 * MIB  # less cannot be qualified
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Profile:
     random_fill: float  # of the extent are overwritten at random
     iops_sizes: tuple[int, ...]
     iops_reads: tuple[int, ...]  # per cent of reads in each mix
-    numjobs: int  # of the throughput-bound steps, as far as there are CPUs
+    numjobs: int  # of the throughput-bound steps, at most one per CPU
     sequential_sizes: tuple[int, ...]
     depths: tuple[int, ...]
     curve_rounds: int  # of steps without a steady state to wait for
@@ -61,3 +62,24 @@ PROFILES = {profile.name: profile for profile in (
             saturation_windows=360, saturation_ms=60000, tail_rounds=60, tail_ms=60000,
             verify_bytes=None, driver_rounds=11),
 )}
+
+LEAST_MS = 20  # of one measurement, however much it is scaled down
+SCALED_TIMES = ("runtime_ms", "ramp_ms", "saturation_ms", "tail_ms")
+SCALED_SIZES = ("file_size", "most_extent", "verify_bytes")
+
+
+def named(name: str, scale: float = 1.0) -> Profile:
+    """The profile, with all its times and sizes scaled; the steps, workloads and rounds stay."""
+    profile = PROFILES[name]
+    if scale == 1:
+        return profile
+    times = {field: max(LEAST_MS, round(getattr(profile, field) * scale))
+             for field in SCALED_TIMES}
+    sizes = {field: max(LEAST_EXTENT, round(size * scale) // MIB * MIB)
+             for field in SCALED_SIZES if (size := getattr(profile, field)) is not None}
+    return replace(profile, **times, **sizes)
+
+
+def scaled_extent(extent: int, scale: float) -> int:
+    """So much of a device is used; what a profile or the user limits is scaled already."""
+    return extent if scale == 1 else max(min(extent, LEAST_EXTENT), round(extent * scale))

@@ -11,19 +11,19 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import machine, targets
-from ..blockdev import block_device
-from ..contenders import Contender, all_contenders
 from ..errors import BenchError, refuse
+from ..machine import quiet
+from ..machine.blockdev import block_device
+from ..measure import rings, targets
+from ..measure.engines import Engine, all_engines
 from ..prepare import LIBRARY, ROOT
-from . import drivers, identity, plan, store
+from ..result.contents import is_native
+from . import identity, plan, store
 from .model import Device, Plan, Qualification, Step
-from .plan import Spec
-from .profiles import MIB, PROFILES
+from .plan import StepSpec
+from .profiles import LEAST_EXTENT, MIB, named, scaled_extent
 
-LEAST_EXTENT = 16 * MIB
 DEFAULT_ENGINE = "libblkio"
-ENGINES = {DEFAULT_ENGINE: "block"}  # words for modes of scripts/bench compare
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Request:
     plan: Plan
     device: Device
     target: targets.Target
-    contender: Contender
-    contenders: list[Contender]  # of the step `drivers`
-    specs: list[Spec]
+    engine: Engine
+    engines: list[Engine]  # of the step `drivers`
+    specs: list[StepSpec]
     steps: list[Step]
     earlier: Qualification | None  # when it is resumed
     to_make: bool  # the file is still to be made
@@ -43,29 +43,40 @@ def fresh(options: argparse.Namespace) -> Request:
     """What the options ask for."""
     if not options.path:
         raise refuse("which device? Name a block device or a file.", "scripts/bench qualify --help")
-    profile = PROFILES[options.profile]
-    to_make = not os.path.exists(options.path)
-    if to_make and options.read_only:
+    profile = named(options.profile, options.scale)
+    folder = targets.folder_for_new(options.path)
+    if folder and options.read_only:
         raise refuse(f"{options.path} does not exist, so there is nothing to read")
-    device = identity.to_be_made(options.path, options.size or profile.file_size) if to_make \
-        else identity.identify(options.path)
-    if options.size and not to_make:
+    device = identity.to_be_made(options.path, folder, options.size or profile.file_size) \
+        if folder else identity.identify(options.path)
+    if options.size and not folder:
         raise refuse(f"--size is the size of a file to make, and {options.path} is there",
                      "To use a part of it: --extent.")
     if not options.dry_run:
         _allowed(device, options.destroy, options.read_only)
-    return _request(_plan(options, device), device, options, None, to_make)
+    return _request(_plan(options, device), device, options, None, to_make=bool(folder))
 
 
-def fresh_on_made(options: argparse.Namespace, asked: Request) -> Request:
-    """The request again, now that its file is there to be looked at."""
-    device = identity.identify(asked.device.path, created=True)
-    return _request(asked.plan, device, options, None, to_make=False)
+def ready(options: argparse.Namespace, asked: Request) -> Request:
+    """With the file made, if one is to be made: the request again, now that it can be looked at."""
+    if not asked.to_make:
+        return asked
+    make_file(asked.device)
+    try:
+        device = identity.identify(asked.device.path, created=True)
+        return _request(asked.plan, device, options, None, to_make=False)
+    except BaseException:
+        os.unlink(asked.device.path)
+        raise
 
 
-def resumed(options: argparse.Namespace) -> Request:
+def earlier(options: argparse.Namespace) -> Qualification | None:
+    """The interrupted run that the options name."""
+    return store.read(Path(options.resume)) if options.resume else None
+
+
+def resumed(options: argparse.Namespace, earlier: Qualification) -> Request:
     """What an interrupted run still has to do."""
-    earlier = store.read(Path(options.resume))
     if options.path and os.path.realpath(options.path) != earlier.device.path:
         raise refuse(f"{options.resume} is about {earlier.device.path}, not {options.path}")
     if all(step.state in ("done", "skipped") for step in earlier.steps):
@@ -75,46 +86,47 @@ def resumed(options: argparse.Namespace) -> Request:
     other = identity.differences(earlier.device, device)
     if other:
         raise refuse(f"{device.path} is not the device that the run began with: {'; '.join(other)}",
-                     "Begin anew, with another --output.")
+                     "Start again, with another --output.")
     if not options.dry_run:
         _allowed(device, options.destroy, earlier.plan.read_only)
     return _request(earlier.plan, device, options, earlier, False)
 
 
-def _allowed(device: Device, word: str | None, read_only: bool) -> None:
+def _allowed(device: Device, words: list[str], read_only: bool) -> None:
     """Refuse to write to what the user did not name."""
     wanted = identity.word_to_destroy(device)
     if read_only or device.created:
-        if read_only and word:
+        if read_only and words:
             raise refuse("--destroy and --read-only contradict each other")
         return
     what = f"{device.path} ({device.medium}, {device.size / 1e9:.1f} GB)"
     means = "serial number" if device.serial else "name"
-    if not word:
+    if not words:
         raise refuse(f"qualifying writes over all of {what}",
                      f"If everything on it may be lost, say its {means}: --destroy {wanted!r}\n"
                      "  Or use --read-only for the steps that only read.")
-    if word != wanted:
-        raise refuse(f"--destroy {word}: the {means} of {what} is {wanted!r}",
+    if wanted not in words:
+        raise refuse(f"--destroy {','.join(words)}: the {means} of {what} is {wanted!r}",
                      "Nothing was written. Is it the device you mean?")
 
 
 def _plan(options: argparse.Namespace, device: Device) -> Plan:
-    profile = PROFILES[options.profile]
-    bounds = [bound for bound in (device.size, profile.most_extent, options.extent) if bound]
+    profile = named(options.profile, options.scale)
+    whole = device.size if device.created else scaled_extent(device.size, options.scale)
+    bounds = [bound for bound in (whole, profile.most_extent, options.extent) if bound]
     extent = min(bounds) // MIB * MIB
     if extent < LEAST_EXTENT:
         raise refuse(f"{extent >> 20} MiB are too little to qualify anything",
                      f"It takes {LEAST_EXTENT >> 20} MiB or more.")
-    cpus = options.cpu or machine.choose_cpus(profile.numjobs)
-    if not set(cpus) <= machine.allowed_cpus():
+    cpus = options.cpu or quiet.choose_cpus(profile.numjobs)
+    if not set(cpus) <= quiet.allowed_cpus():
         raise refuse(f"--cpu {','.join(map(str, cpus))}: this process may use "
-                     f"{sorted(machine.allowed_cpus())}")
+                     f"{sorted(quiet.allowed_cpus())}")
     seed = random.SystemRandom().randrange(1 << 24) if options.seed is None else options.seed
-    contender = _contender(options.engine, library(options))
-    return Plan(profile=profile.name, engine=contender.name, engine_label=contender.label,
-                engine_options=[option.replace(library(options), LIBRARY)
-                                for option in contender.options],
+    engine = _engine(options.engine, library_path(options))
+    return Plan(profile=profile.name, scale=options.scale, engine=engine.name, engine_label=engine.label,
+                engine_options=[option.replace(library_path(options), LIBRARY)
+                                for option in engine.options],
                 extent=extent, read_only=options.read_only, cpus=cpus, seed=seed)
 
 
@@ -122,14 +134,14 @@ def build_folder(options: argparse.Namespace) -> Path:
     return Path(options.build_dir) if options.build_dir else ROOT / "build"
 
 
-def library(options: argparse.Namespace) -> str:
-    """The library in the build folder, as fio gets it."""
-    return os.path.abspath(build_folder(options) / LIBRARY)
+def library_path(options: argparse.Namespace) -> str:
+    """The library as fio gets it: the one that is named, or that in the build folder."""
+    return options.library or os.path.abspath(build_folder(options) / LIBRARY)
 
 
-def _contender(name: str, engine: str) -> Contender:
-    known = all_contenders(engine)
-    mode = ENGINES.get(name, name)
+def _engine(name: str, library: str) -> Engine:
+    known = all_engines(library)
+    mode = rings.default_mode() if name == DEFAULT_ENGINE else name
     if mode not in known:
         raise refuse(f"--engine {name}: no such engine",
                      f"Choose {DEFAULT_ENGINE} or one of {', '.join(known)}.")
@@ -138,22 +150,28 @@ def _contender(name: str, engine: str) -> Contender:
 
 def _request(asked: Plan, device: Device, options: argparse.Namespace,
              earlier: Qualification | None, to_make: bool) -> Request:
-    contender = _contender(asked.engine, library(options))
+    engine = _engine(asked.engine, library_path(options))
     target = _target(device, asked, to_make)
-    obstacle = "" if to_make else contender.obstacle(target)
+    obstacle = "" if to_make else engine.obstacle(target)
     if obstacle:
-        raise refuse(f"--engine {contender.name} cannot reach {device.path}: {obstacle}",
+        raise refuse(f"--engine {engine.name} cannot reach {device.path}: {obstacle}",
                      "Choose another --engine.")
-    specs = plan.specs(PROFILES[asked.profile], device, asked.extent, asked.read_only,
-                       _no_trim(device, contender))
-    contenders = [] if to_make else drivers.candidates(library(options), target)
-    steps = earlier.steps if earlier else _steps(specs, device, len(contenders), options.steps)
+    specs = plan.specs(named(asked.profile, asked.scale), device, asked.extent, asked.read_only,
+                       _no_trim(device, engine))
+    engines = [] if to_make else _engines(library_path(options), target)
+    steps = earlier.steps if earlier else _steps(specs, device, len(engines), options.steps)
     kept = {step.name for step in steps}
-    return Request(asked, device, target, contender, contenders,
+    return Request(asked, device, target, engine, engines,
                    [spec for spec in specs if spec.name in kept], steps, earlier, to_make)
 
 
-def _steps(specs: list[Spec], device: Device, ways: int, only: list[str]) -> list[Step]:
+def _engines(library: str, target: targets.Target) -> list[Engine]:
+    """The engines that belong on the target, able or not."""
+    return [engine for engine in all_engines(library).values()
+            if engine.default and engine.wanted(target)]
+
+
+def _steps(specs: list[StepSpec], device: Device, ways: int, only: list[str]) -> list[Step]:
     names = [spec.name for spec in specs]
     unknown = set(only) - set(names)
     if unknown:
@@ -172,10 +190,10 @@ def _target(device: Device, asked: Plan, to_make: bool) -> targets.Target:
         written=not asked.read_only)
 
 
-def _no_trim(device: Device, contender: Contender) -> str:
+def _no_trim(device: Device, engine: Engine) -> str:
     """Why there will be no trims, or ""."""
     if device.kind == "file":
-        return f"{contender.label} cannot trim files" if contender.name.startswith("native") else ""
+        return f"{engine.label} cannot trim files" if is_native(engine.name) else ""
     disk = block_device(device.path)
     if disk and disk.setting("discard_max_bytes") in ("", "0"):
         return f"{device.name} takes no trims (discard_max_bytes is 0)"

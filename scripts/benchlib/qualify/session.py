@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Sequence
 
-from .. import words
 from ..errors import BenchError
-from ..model import Environment
 from ..progress import Progress, clock
-from . import drivers, health, identity, store, verdict
+from ..result import words
+from ..result.model import Environment
+from . import drivers, store, verdict
 from .jobs import Bench
 from .limits import Limit
 from .model import SCHEMA, Check, Health, Point, Qualification, Step
-from .plan import Spec, label
+from .plan import StepSpec, label
 from .request import Request
 from .steps import RUNNERS, Running, wrong_data
 
@@ -38,7 +38,6 @@ class Session:
     environment: Environment
     before: Health
     checks: list[Check]
-    caveats: list[str]
     limits: Sequence[Limit]
     sittings: list[str]
     progress: Progress = field(default_factory=lambda: Progress(1))
@@ -61,7 +60,7 @@ class Session:
                     self._one(i, specs[step.name])
         finally:
             self.progress.close()
-            self.after = health.record(self.request.device)
+            self.after = self.bench.place.health(self.request.device)
             self.save()
 
     def found(self) -> Qualification:
@@ -71,18 +70,16 @@ class Session:
             started=self.sittings[0], seconds=round(self.bench.now(), 1), sittings=self.sittings,
             plan=self.request.plan, environment=self.environment, device=self.request.device,
             health_before=self.before, health_after=self.after, checks=self.checks,
-            caveats=self.caveats, steps=self.steps, criteria=[])
-        found = dataclasses.replace(found, complete=verdict.complete(found),
-                                    criteria=verdict.criteria(found, self.limits),
-                                    caveats=[*self.caveats, *_meanwhile(found)])
-        word, reasons = verdict.decide(found)
-        return dataclasses.replace(found, verdict=word, reasons=reasons)
+            caveats=[], steps=self.steps, criteria=[])
+        return verdict.judged(dataclasses.replace(
+            found, complete=verdict.complete(found),
+            criteria=verdict.criteria(found, self.limits)))
 
     def save(self) -> None:
         store.write(self.folder, self.found())
         self._saved = time.monotonic()
 
-    def _one(self, index: int, spec: Spec) -> None:
+    def _one(self, index: int, spec: StepSpec) -> None:
         planned = dataclasses.replace(
             self.steps[index], reason="", notes=[], points=[], steady=[], cells=[], drivers=[],
             verified=0, corrupt=[])
@@ -92,7 +89,7 @@ class Session:
             self.progress.say(f"[{index + 1}/{len(self.steps)}] {spec.title} "
                               f"(about {clock(planned.estimate_seconds)})")
             if spec.kind == "drivers":
-                drivers.compare(running, self.request.contenders)
+                drivers.compare(running, self.request.engines)
             else:
                 RUNNERS[spec.kind](running)
         except KeyboardInterrupt:
@@ -106,11 +103,11 @@ class Session:
             self._tell(self.steps[index])
         self.save()
 
-    def _judge(self, spec: Spec, error: BenchError) -> None:
+    def _judge(self, spec: StepSpec, error: BenchError) -> None:
         """Is a failed step the end? Then raise, with the reason and the remedy."""
         self.progress.say(f"    failed: {error}")
         again = f"then go on: --resume {self.folder}"
-        lost = identity.gone(self.request.device)
+        lost = self.bench.place.gone(self.request.device)
         if lost:
             raise BenchError(f"{self.request.device.path} is gone, or not what it was: {lost}",
                              f"Find out why; when it is back, {again}") from error
@@ -142,26 +139,6 @@ def now() -> str:
 
 def _in_words(point: Point) -> str:
     hot = "" if point.temperature_c is None else f", {point.temperature_c:.0f} °C"
-    return (f"round {point.round + 1}, {label(point.workload)}, {point.contender}: "
+    return (f"round {point.round + 1}, {label(point.workload)}, {point.engine}: "
             f"{point.iops:,.0f} IOPS, {point.bandwidth / 1e6:,.0f} MB/s, "
             f"{words.duration(point.mean)}{hot}")
-
-
-def _meanwhile(found: Qualification) -> list[str]:
-    """What happened during the run that a reader must know."""
-    after = found.health_after
-    grown = health.growth(found.health_before, after) if after else {}
-    told = [f"The device counted {count} more: {health.LABELS[name]}."
-            for name, count in grown.items()]
-    restless = [step.name for step in found.steps if not all(s.reached for s in step.steady)]
-    if restless:
-        told.append(f"No steady state in {', '.join(restless)}: what was measured there may not "
-                    "last.")
-    if len(found.sittings) > 1:
-        told.append(f"Resumed {len(found.sittings) - 1} times: the device rested in between.")
-    loads = [point.other_load for step in found.steps for point in step.points]
-    busy = sum(load > 0.05 for load in loads)
-    if busy:
-        told.append(f"Other programs used more than 5 % of the machine during {busy} of "
-                    f"{len(loads)} measurements.")
-    return told

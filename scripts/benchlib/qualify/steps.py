@@ -12,24 +12,24 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable
 
-from .. import words
 from ..errors import BenchError
-from ..model import Histogram
+from ..result import words
+from ..result.model import Histogram
 from . import cells, plan, steady
 from .jobs import Bench, Extent
 from .model import DriverRow, Point, Steady, Step, Workload
-from .plan import Spec
+from .plan import StepSpec
 from .profiles import MIB
 
 VERIFY = ("--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--norandommap=0")
-MOST_CORRUPT = 20  # stretches, then there is no point in looking further
+MOST_CORRUPT = 20  # stretches; then the step ends
 
 
 @dataclass
 class Running:
     """A step under way."""
 
-    spec: Spec
+    spec: StepSpec
     planned: Step
     bench: Bench
     seed: int

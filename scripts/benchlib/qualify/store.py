@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..codec import DecodeError
-from ..results import read_as, write_json
-from .model import (CHECK_VERDICTS, CRITERION_VERDICTS, SCHEMA, STEP_STATES, VERDICTS,
-                    Qualification)
+from ..result.codec import DecodeError
+from ..result.storage import QUALIFICATION, read_as, write_json
+from . import verdict
+from .model import CHECK_VERDICTS, CRITERION_VERDICTS, SCHEMA, STEP_STATES, VERDICTS, Qualification
 
-FILE = "qualification.json"
+FILE = QUALIFICATION
 
 
 def write(folder: Path, qualification: Qualification) -> None:
@@ -21,9 +21,10 @@ def write(folder: Path, qualification: Qualification) -> None:
 
 
 def read(path: Path) -> Qualification:
-    """The qualification in a folder or file, checked."""
+    """The qualification in a folder or file, checked. What it concludes follows from the figures in
+    it and is concluded again, so that an older file claims no more than one of today."""
     file = path / FILE if path.is_dir() else path
-    return read_as(file, Qualification, SCHEMA, _check)
+    return verdict.judged(read_as(file, Qualification, SCHEMA, _check))
 
 
 def _check(found: Qualification) -> None:
@@ -40,7 +41,7 @@ def _check(found: Qualification) -> None:
             raise DecodeError(f"steps[{i}].name: {step.name!r} is there twice")
         for j, cell in enumerate(step.cells):
             if len(cell.latency.bins) != len(cell.latency.counts):
-                raise DecodeError(f"steps[{i}].cells[{j}].latency: as many counts as bins, please")
+                raise DecodeError(f"steps[{i}].cells[{j}].latency: bins and counts differ in number")
         for j, steady in enumerate(step.steady):
             if steady.rounds < 1 or steady.first + steady.rounds > len(steady.values):
                 raise DecodeError(f"steps[{i}].steady[{j}]: the window leaves the series")

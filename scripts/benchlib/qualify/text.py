@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .. import words
-from ..environment import describe
+from ..machine.environment import describe
 from ..progress import clock
-from . import health, plan as plans, steady
+from ..result import words
+from ..stats import pairing
+from ..verdict import REFUSED
+from . import health, plan as plans, steady, verdict
+from .cells import PERCENTS
 from .model import Cell, Check, DriverRow, Health, Percentile, Qualification, Step
 from .request import Request
 
-VERDICT = {"qualified": "QUALIFIED", "not-qualified": "NOT QUALIFIED",
-           "incomplete": "INCOMPLETE", "refused": "REFUSED"}
 Rows = Sequence[Sequence[str]]
 
 
@@ -55,7 +56,7 @@ def plan(asked: Request) -> str:
              clock(sum(step.most_seconds for step in steps)),
              _size(sum(step.estimate_written for step in steps)))]
     return "\n".join([
-        f"Plan: profile {asked.plan.profile} on {asked.device.path} ({asked.device.medium}), "
+        f"Plan: profile {plans.title(asked.plan)} on {asked.device.path} ({asked.device.medium}), "
         f"{_size(asked.plan.extent)} of it, by {asked.plan.engine_label}",
         *columns(rows),
         f"  Times and bytes suppose a device that writes {guess.rate / 1e6:,.0f} MB/s and "
@@ -75,14 +76,14 @@ def _head(found: Qualification) -> list[str]:
     device = found.device
     names = [f"{word} {value}" for word, value in (("serial", device.serial),
                                                    ("firmware", device.firmware)) if value]
-    lines = [f"{VERDICT[found.verdict]}: {device.path}, {device.medium}",
-             *(f"  {reason}" for reason in found.reasons), "",
+    head = verdict.headline(found, f"{device.path} ({device.medium})")
+    lines = [head.line, *(f"  {reason}" for reason in head.details), "",
              "  " + ", ".join([_size(device.size), f"blocks of {device.logical_block} bytes",
                                *names]),
-             f"  profile {found.plan.profile}, {_size(found.plan.extent)} used, I/O by "
+             f"  profile {plans.title(found.plan)}, {_size(found.plan.extent)} used, I/O by "
              f"{found.plan.engine_label}, seed {found.plan.seed}",
              f"  {found.started}, {clock(found.seconds)} in {len(found.sittings)} sitting(s)"]
-    if not found.complete and found.verdict != "refused":
+    if not found.complete and found.verdict != REFUSED:
         lines.insert(0, "PARTIAL RESULT: not all steps were done.")
     return lines + [f"  not known: {text}" for text in device.unknown]
 
@@ -110,7 +111,7 @@ def _checks(checks: Sequence[Check]) -> list[str]:
 
 
 def _steps(found: Qualification) -> list[str]:
-    if found.verdict == "refused":
+    if found.verdict == REFUSED:
         return []
     rows = [(step.name, step.state, clock(step.seconds), _size(step.written) if step.written else
              "-", _steadiness(step)) for step in found.steps]
@@ -134,19 +135,22 @@ def _figures(step: Step) -> list[str]:
         return [step.title, *_drivers(step.drivers)]
     if not step.cells:
         return []
-    rows = [("workload", "IOPS", "MB/s", "mean", "p50", "p99", "p99.9", "p99.99", "p99.999", "max"),
-            *(_cell(cell) for cell in step.cells)]
+    carried = {item.percent for cell in step.cells for item in cell.percentiles
+               if item.value is not None}
+    percents = [percent for percent in PERCENTS if percent in carried and percent != 90]
+    rows = [("workload", "IOPS", "MB/s", "mean", *(f"p{percent:g}" for percent in percents), "max"),
+            *(_cell(cell, percents) for cell in step.cells)]
     lines = [step.title, *columns(rows)]
     if step.kind == "qos":
-        lines += [f"  {line}" for cell in step.cells for line in _too_few(cell)]
+        lines += [f"  {line}" for cell in step.cells for line in not_carried(cell)]
     return lines
 
 
-def _cell(cell: Cell) -> tuple[str, ...]:
+def _cell(cell: Cell, percents: Sequence[float]) -> tuple[str, ...]:
     shown = {item.percent: item for item in cell.percentiles}
     return (plans.label(cell.workload), f"{cell.iops:,.0f}", f"{cell.bandwidth / 1e6:,.1f}",
             words.duration(cell.mean),
-            *(_percentile(shown.get(p)) for p in (50.0, 99.0, 99.9, 99.99, 99.999)),
+            *(_percentile(shown.get(p)) for p in percents),
             words.duration(cell.max))
 
 
@@ -154,7 +158,8 @@ def _percentile(item: Percentile | None) -> str:
     return "-" if item is None or item.value is None else words.duration(item.value)
 
 
-def _too_few(cell: Cell) -> list[str]:
+def not_carried(cell: Cell) -> list[str]:
+    """The percentiles that the counts do not carry, and what it would take."""
     return [f"p{item.percent:g} of {plans.label(cell.workload)} takes {item.needed:,} requests; "
             f"there were {cell.ios:,}" for item in cell.percentiles if item.value is None]
 
@@ -171,8 +176,8 @@ def _drivers(rows: Sequence[DriverRow]) -> list[str]:
 
 
 def _driver(row: DriverRow) -> tuple[str, ...]:
-    ratio = f"{row.ratio.median:.3f} [{row.ratio.low:.3f}, {row.ratio.high:.3f}]" \
-        if row.ratio else "-"
+    ratio = f"{row.ratio.median:.3f} [{row.ratio.low:.3f}, {row.ratio.high:.3f}]  " \
+        f"{pairing.VERDICTS[pairing.verdict(row.ratio)]}" if row.ratio else "-"
     return (row.label, f"{row.iops:,.0f}", words.duration(row.mean), words.duration(row.p99), ratio)
 
 

@@ -1,55 +1,113 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Good enough? What every device must satisfy, what the limits file adds, and the final word."""
+"""Good enough? What every device must satisfy, what the limits file adds, and the final word.
+
+A steady state is not a requirement that a limits file may make, but what "qualified" rests on: a
+figure of a device that still changes is not a figure of the device.
+"""
 
 from __future__ import annotations
 
-import enum
+import dataclasses
 from typing import Sequence
 
-from . import health
+from ..verdict import (FAILED, INCOMPLETE, MEASURED, QUALIFIED, QUALIFY, REFUSED, Headline,
+                       Shortfall, compose, disturbed, lowest)
+from . import caveats, health
 from .limits import Limit
-from .model import Criterion, Qualification
+from .model import Criterion, Qualification, Step
 
-
-class QualifyExit(enum.IntEnum):
-    """Exit codes of scripts/bench qualify."""
-
-    QUALIFIED = 0
-    INCOMPLETE = 1  # something failed or is missing; what is known is kept
-    REFUSED = 2  # before anything was measured
-    NOT_QUALIFIED = 3
-    INTERRUPTED = 130  # Ctrl-C; --resume goes on
-
-
-EXITS = {"qualified": QualifyExit.QUALIFIED, "not-qualified": QualifyExit.NOT_QUALIFIED,
-         "incomplete": QualifyExit.INCOMPLETE, "refused": QualifyExit.REFUSED}
+INTERRUPTED = 130  # exit status after Ctrl-C; --resume goes on
+CLAUSES = {QUALIFIED: "is qualified", MEASURED: "was measured, but is not qualified",
+           INCOMPLETE: "cannot be judged yet", REFUSED: "was not measured",
+           FAILED: "does not meet its requirements"}
 
 
 def criteria(found: Qualification, limits: Sequence[Limit]) -> list[Criterion]:
     """Everything demanded of the device, and how it was met."""
-    always = [_integrity(found), _warning(found), _media_errors(found)]
+    always = [_integrity(found), _warning(found), _failing(found),
+              *(_no_more(found, name, words) for name, words in (
+                  ("media_errors", "media errors"), ("reallocated_sectors", "reallocated sectors"),
+                  ("pending_sectors", "unreadable sectors")))]
     return [item for item in always if item] + [limit.criterion(found) for limit in limits]
 
 
-def decide(found: Qualification) -> tuple[str, list[str]]:
-    """(verdict, reasons) from criteria and steps."""
+def judged(found: Qualification) -> Qualification:
+    """With the verdict, the reasons and the caveats that follow from all the rest."""
+    if found.verdict == REFUSED:
+        return found
+    found = dataclasses.replace(found, caveats=caveats.of(found))
+    name, reasons = _claim(found)
+    falls = shortfalls(found)
+    return dataclasses.replace(found, verdict=lowest(QUALIFY[name], falls).name,
+                               reasons=[*reasons, *(fall.words for fall in falls)])
+
+
+def headline(found: Qualification, subject: str) -> Headline:
+    """The verdict on a `subject`, in one sentence with all that it falls short in."""
+    refused = found.verdict == REFUSED
+    reasons = found.reasons if refused else _claim(found)[1]
+    return compose(QUALIFY[found.verdict], f"{subject} {CLAUSES[found.verdict]}: {reasons[0]}",
+                   [] if refused else shortfalls(found), reasons[1:])
+
+
+def _claim(found: Qualification) -> tuple[str, list[str]]:
+    """(verdict, reasons) from criteria and steps, whatever these rest on."""
     failed = [f"{item.requirement}: is {item.value}" for item in found.criteria
               if item.verdict == "fail"]
     if failed:
-        return "not-qualified", failed
-    missing = [f"{step.title.partition(':')[0]}: {step.state}"
-               f"{', ' + step.reason if step.reason else ''}"
+        return FAILED, failed
+    lacking = [f"{_title(step)}: {step.state}{', ' + step.reason if step.reason else ''}"
                for step in found.steps if step.state not in ("done", "skipped")]
-    missing += [f"{item.requirement}: {item.value}" for item in found.criteria
+    lacking += [f"{item.requirement}: {item.value}" for item in found.criteria
                 if item.verdict == "unknown"]
-    if missing:
-        return "incomplete", missing
-    met = sum(item.verdict == "pass" for item in found.criteria)
+    if lacking:
+        return INCOMPLETE, lacking
+    met = len(found.criteria)
     done = sum(step.state == "done" for step in found.steps)
-    without = len(found.steps) - done
-    return "qualified", [", ".join([
-        f"{done} steps done", *([f"{without} left out"] if without else []),
-        f"{met} of {met} requirements met" if met else "nothing was demanded"])]
+    return QUALIFIED, [f"{done} steps done, " + (f"{met} of {met} requirements met" if met
+                                                 else "nothing was required")]
+
+
+def shortfalls(found: Qualification) -> list[Shortfall]:
+    """What the figures rest on and does not carry "qualified"; and what was left out, which the
+    device cannot do."""
+    lower, same = QUALIFY[MEASURED], QUALIFY[QUALIFIED]
+    done = [step for step in found.steps if step.state == "done"]
+    restless, series = caveats.restless(found), sum(len(step.steady) for step in done)
+    falls = []
+    if restless:
+        falls.append(Shortfall(f"{len(restless)} of {series} series reached no steady state", lower))
+    elif not series:
+        falls.append(Shortfall("no steady state was looked for", lower))
+    busy = [(caveats.disturbed(step), len(step.points)) for step in done]
+    if sum(count for count, _ in busy):
+        many = any(disturbed(count, total) for count, total in busy)
+        falls.append(Shortfall(
+            f"other programs disturbed {sum(count for count, _ in busy)} of "
+            f"{sum(total for _, total in busy)} measurements", lower if many else same))
+    falls += [Shortfall(words, lower) for words in _narrowed(found)]
+    skipped = [_title(step) for step in found.steps if step.state == "skipped"]
+    if skipped:
+        falls.append(Shortfall(f"{len(skipped)} of {len(found.steps)} steps were left out: "
+                               f"{', '.join(skipped)}", same))
+    return falls
+
+
+def _narrowed(found: Qualification) -> list[str]:
+    """What the user asked for less of than the profile has."""
+    accepted = [check.title for check in found.checks if check.accepted]
+    absent, plan = caveats.missing(found), found.plan
+    return [words for words, holds in (
+        ("the run was read only", plan.read_only),
+        (f"all times and sizes were scaled by {plan.scale:g}", plan.scale != 1),
+        (f"{len(absent)} steps of the profile were not asked for", absent),
+        (f"only {plan.extent >> 20} MiB of {found.device.size >> 20} MiB were used",
+         not caveats.whole(found)),
+        (f"refusals of the preflight were accepted: {', '.join(accepted)}", accepted)) if holds]
+
+
+def _title(step: Step) -> str:
+    return step.title.partition(":")[0]
 
 
 def complete(found: Qualification) -> bool:
@@ -79,10 +137,20 @@ def _warning(found: Qualification) -> Criterion | None:
                      "fail" if after.critical_warning else "pass", "")
 
 
-def _media_errors(found: Qualification) -> Criterion | None:
-    before, after = found.health_before.media_errors, \
-        found.health_after.media_errors if found.health_after else None
+def _failing(found: Qualification) -> Criterion | None:
+    after = found.health_after
+    if after is None or after.failing is None:
+        return None
+    return Criterion("health.failing", "no failure predicted",
+                     "the disk predicts its failure" if after.failing else "none",
+                     "fail" if after.failing else "pass", after.source)
+
+
+def _no_more(found: Qualification, name: str, words: str) -> Criterion | None:
+    """A counter that must stand still meanwhile."""
+    before = getattr(found.health_before, name)
+    after = getattr(found.health_after, name) if found.health_after else None
     if before is None or after is None:
         return None
-    return Criterion("change.media_errors", "no new media errors", f"{after - before} new",
+    return Criterion(f"change.{name}", f"no new {words}", f"{after - before} new",
                      "fail" if after > before else "pass", f"{before} before, {after} after")

@@ -10,8 +10,8 @@ Makes a report out of results: the verdict first, then charts, tables, the compl
 what was left out and why, and the raw data. It is one HTML file that needs no network and no other
 file; a PDF for paper; or Markdown, with its charts in a folder beside it.
 
-Each chart shows a finding that the data support: percentiles end where too few I/Os are left,
-curves need three points, heat maps two sizes and two depths.
+Each chart shows a finding that the data support: percentiles end where too few I/Os are left, a
+curve needs three points, and a heat map two sizes and two depths.
 """
 
 EPILOG = """\
@@ -21,8 +21,11 @@ examples
   scripts/bench report results/reference --output report.pdf  for paper, raw data attached
   scripts/bench report results/reference --output report.md   for a repository or a pull request
 
-RESULT is a folder that compare, gate or qualify wrote, or the .json file in it; what it is, is seen
-from its schema. A result of an interrupted run makes a report too, and the report says so.
+RESULT is a folder that compare, gate or qualify wrote, or the .json file in it; its schema tells
+which. It may also be JSON that fio wrote (json or json+, of any fio from 2.1 on, also of
+client/server), or a folder of such, as bench-fio of fio-plot makes them. The report then begins with
+what these files do not say. The result of an interrupted run makes a report, too, and the report
+says so.
 
 exit status: 0 written, 1 something failed, 2 a result cannot be read or is not one
 """

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-import shlex
 import signal
 import subprocess
 import sys
 from collections import deque
 from pathlib import Path
 
-from .. import environment, plan, prepare, results
-from ..errors import Exit, refuse
+from .. import prepare
+from ..errors import Exit
+from ..machine import environment
+from ..measure.plan import build_folder
+from ..result import storage
 from . import index
-from .figures import FIGURES, Figure, Step
+from .figures import Task
 from .index import Done
+from .plan import chosen, command, shown
 
 BENCH = prepare.ROOT / "scripts" / "bench"
 WORDS = 40  # lines of a failing command that may hold its reason
@@ -25,16 +27,12 @@ END_SECONDS = 60
 
 def reproduce(options: argparse.Namespace) -> Exit:
     figures = chosen(options.names)
-    if options.list:
-        print(listing(figures, options))
-        return Exit.OK
-    folder = _folder(options)
-    prepare.set_up()
-    build = plan.build_folder(options)
+    folder = storage.new_folder("reproduce", options.output, index.FILE)
+    build = build_folder(options)
     if not options.no_build:
         prepare.build_library(build)
     prepare.check_engine(build)
-    results.prepare_folder(folder)
+    storage.prepare_folder(folder)
     library = environment.library_version(build, prepare.ROOT)
     done: list[Done] = []
     for name, figure in figures.items():
@@ -48,47 +46,7 @@ def reproduce(options: argparse.Namespace) -> Exit:
     return Exit.FAILED if any(step.failed for step in done) else Exit.OK
 
 
-def chosen(names: list[str]) -> dict[str, Figure]:
-    """The figures named, or all, in their own order."""
-    unknown = [name for name in names if name not in FIGURES]
-    if unknown:
-        raise refuse(f"there is no figure {', '.join(unknown)}",
-                     f"Choose from {', '.join(FIGURES)}.")
-    return {name: figure for name, figure in FIGURES.items() if name in names or not names}
-
-
-def listing(figures: dict[str, Figure], options: argparse.Namespace) -> str:
-    lines = []
-    for name, figure in figures.items():
-        lines += [f"{name}: {figure.title}", f"  claim: {figure.claim}"]
-        lines += [f"  {shown(command(step, options))}" for step in figure.steps]
-    return "\n".join(lines)
-
-
-def command(step: Step, options: argparse.Namespace) -> list[str]:
-    """The arguments of scripts/bench for a step."""
-    words = list(step.command)
-    if options.target and step.takes_target:
-        while "--target" in words:
-            place = words.index("--target")
-            del words[place:place + 2]
-        words += ["--target", options.target]
-    return words + (list(step.quick) if options.quick else [])
-
-
-def shown(words: list[str]) -> str:
-    return f"scripts/bench {shlex.join(words)}"
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    name = f"reproduce-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    folder = Path(options.output) if options.output else prepare.ROOT / "results" / name
-    if (folder / index.FILE).exists():
-        raise refuse(f"{folder} holds a result already", "Move it away or choose another --output.")
-    return folder.absolute()
-
-
-def _run(name: str, step: Step, options: argparse.Namespace, build: Path, folder: Path) -> Done:
+def _run(name: str, step: Task, options: argparse.Namespace, build: Path, folder: Path) -> Done:
     """Run a step; what it says is passed on, and its last words are kept."""
     words, place = command(step, options), folder / name / step.name
     argv = [str(BENCH), *words, "--no-build", "--build-dir", str(build), "--output", str(place)]

@@ -9,7 +9,7 @@ Pair = tuple[str, str]  # modes: the first is compared with the second
 
 
 @dataclass(frozen=True)
-class Step:
+class Task:
     """One command of scripts/bench; its result goes to a folder of that name."""
 
     name: str
@@ -20,61 +20,76 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Claim:
     title: str
     claim: str
-    steps: tuple[Step, ...]
+    steps: tuple[Task, ...]
 
 
 _POLLED_AND_NOT = (("block", "native"), ("poll", "native-poll"))
 _SCRATCH = ("--target", "page-cache", "--target", "tmpfs", "--target", "disk")
 
-FIGURES: dict[str, Figure] = {
-    "micro": Figure(
+FIGURES: dict[str, Claim] = {
+    "micro": Claim(
         "512-byte random reads, with and without polling",
         "libblkio's latency is that of fio's own io_uring engine or less, polled or not",
-        (Step("host", ("compare", *_SCRATCH, "--depth", "1", "--modes",
+        (Task("host", ("compare", *_SCRATCH, "--depth", "1", "--modes",
                        "native,native-poll,block,eventfd,loop,poll"), _POLLED_AND_NOT,
               takes_target=True),
-         Step("vm", ("vm", "null_blk"), _POLLED_AND_NOT))),
-    "extended": Figure(
+         Task("vm", ("vm", "null_blk"), _POLLED_AND_NOT))),
+    "extended": Claim(
         "more block sizes and queue depths",
         "the same holds at any size and depth",
-        (Step("host", ("compare", "--target", "page-cache", "--target", "tmpfs", "--bs",
+        (Task("host", ("compare", "--target", "page-cache", "--target", "tmpfs", "--bs",
                        "512,4k,64k", "--depth", "1,4,32,128", "--modes",
                        "native,native-poll,block,poll", "--rounds", "7", "--runtime", "0.3"),
               _POLLED_AND_NOT,
               quick=("--quick", "--bs", "512,64k", "--depth", "1,32", "--rounds", "5"),
               takes_target=True),)),
-    "mapping": Figure(
+    "mapping": Claim(
         "memory mapped once, and for each I/O",
         "mapping memory for each I/O costs so much that programs should map it once",
-        (Step("host", ("compare", "--target", "tmpfs", "--depth", "1", "--modes",
+        (Task("host", ("compare", "--target", "tmpfs", "--depth", "1", "--modes",
                        "native,block,temporary,vhost-block,vhost-temporary"),
               (("temporary", "block"), ("vhost-temporary", "vhost-block"))),
-         Step("vm", ("vm", "vfio", "--modes", "native,vfio-block,vfio-temporary"),
+         Task("vm", ("vm", "vfio", "--modes", "native,vfio-block,vfio-temporary"),
               (("vfio-temporary", "vfio-block"),)))),
-    "bypass": Figure(
+    "bypass": Claim(
         "past the guest's kernel",
         "a virtio-blk device has less latency driven from user space through VFIO than by the "
         "kernel",
-        (Step("vm", ("vm", "vfio"), (("vfio-block", "native"), ("vfio-eventfd", "native"),
+        (Task("vm", ("vm", "vfio"), (("vfio-block", "native"), ("vfio-eventfd", "native"),
                                      ("vfio-loop", "native"), ("vfio-poll", "native-poll"))),)),
-    "vhost": Figure(
+    "vhost": Claim(
         "a storage daemon through shared memory",
-        "what vhost-user adds to a file's latency, and what polling takes off that",
-        (Step("host", ("compare", "--target", "tmpfs", "--target", "disk", "--depth", "1,32",
-                       "--modes", "native,block,vhost-block,vhost-eventfd,vhost-loop,vhost-poll"),
-              (("vhost-block", "native"), ("vhost-poll", "vhost-block")),
+        "vhost-user has less latency than NBD to the same server, and polling takes off more",
+        (Task("host", ("compare", "--target", "tmpfs", "--target", "disk", "--depth", "1,32",
+                       "--modes", "native,native-nbd,block,vhost-block,vhost-eventfd,vhost-loop,"
+                       "vhost-poll"),
+              (("vhost-block", "native-nbd"), ("vhost-poll", "vhost-block")),
               quick=("--quick", "--depth", "1")),)),
-    "nvme": Figure(
+    "nbd": Claim(
+        "NBD servers on a Unix socket",
+        "libblkio's driver does at least 1.3 times as many I/Os as fio's nbd engine, which is libnbd",
+        (Task("host", ("compare", "--target", "page-cache", "--bs", "512,4k", "--depth", "1,32",
+                       "--modes",
+                       "native-nbd,nbd-block,nbd-eventfd,nbd-poll,"
+                       "native-nbdkit,nbdkit-block,nbdkit-eventfd,nbdkit-poll"),
+              (("nbd-block", "native-nbd"), ("nbd-poll", "native-nbd"),
+               ("nbdkit-block", "native-nbdkit"), ("nbdkit-poll", "native-nbdkit")),
+              quick=("--quick", "--bs", "512")),)),
+    "nvme": Claim(
         "past the kernel's block layer",
         "NVMe passthrough has less latency than the block layer, and libblkio's no more than "
         "fio's own io_uring_cmd",
-        (Step("vm", ("vm", "nvme"), (("native-cmd", "native"), ("nvme-block", "native-cmd"),
+        (Task("vm", ("vm", "nvme"), (("native-cmd", "native"), ("nvme-block", "native-cmd"),
                                      ("nvme-poll", "native-cmd-poll"))),)),
-    "qemu": Figure(
+    "qemu": Claim(
         "inside QEMU",
         "QEMU's libblkio driver is as fast as QEMU's own io_uring code, or faster",
-        (Step("host", ("qemu",), takes_target=True),)),
+        (Task("host", ("qemu",), takes_target=True),)),
+    "copy": Claim(
+        "copying between files, devices and servers",
+        "blkio-copy is never slower than the fastest of qemu-img convert, nbdcopy, dd and cp",
+        (Task("host", ("copy",)),)),
 }

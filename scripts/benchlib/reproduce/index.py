@@ -8,15 +8,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import results
+from ..compare import chart as common
 from ..errors import Exit
-from ..table import cases
-from ..words import case_label
+from ..result import storage
+from ..result.contents import cases
+from ..result.words import case_label
 from .answer import answers, chart
-from .figures import Figure, Pair
+from .figures import Claim, Pair
 
 FILE = "index.md"
-TABLE, CHART = "table.txt", "chart.svg"
+TABLE = "table.txt"
 MOST_CHARTS = 4  # of cases, each with bars of its own; where there are more, the common chart
 
 
@@ -43,17 +44,17 @@ class Done:
 
 def found(folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
     """What the result in a folder says to the claim; else its own verdict."""
-    if (folder / results.RESULT).exists():
-        return answers(results.read(folder), pairs)
+    if (folder / storage.RESULT).exists():
+        return answers(storage.read(folder), pairs)
     lines = (folder / TABLE).read_text().partition("\nVerdict\n")[2].splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
-def write(folder: Path, library: str, figures: dict[str, Figure], done: list[Done]) -> None:
-    results.write_text(folder / FILE, render(folder, library, figures, done))
+def write(folder: Path, library: str, figures: dict[str, Claim], done: list[Done]) -> None:
+    storage.write_text(folder / FILE, render(folder, library, figures, done))
 
 
-def render(folder: Path, library: str, figures: dict[str, Figure], done: list[Done]) -> str:
+def render(folder: Path, library: str, figures: dict[str, Claim], done: list[Done]) -> str:
     shown = {name: [step for step in done if step.figure == name] for name in figures}
     lines = ["# Reproduction", "", _head(library), "", "| figure | claim | measured |",
              "|---|---|---|"]
@@ -109,13 +110,13 @@ def _section(folder: Path, step: Done) -> list[str]:
 
 def _charts(place: Path, pairs: tuple[Pair, ...]) -> list[tuple[str, str]]:
     """Titles and file names of a result's charts for the index, which are drawn where needed."""
-    if not (place / results.RESULT).exists():
-        return [("", CHART)]
-    result = results.read(place)
+    if not (place / storage.RESULT).exists():
+        return [("", common.FILE)]
+    result = storage.read(place)
     measured = cases(result)
     if len(measured) > MOST_CHARTS:
-        return [("", CHART)]
+        return [("", common.FILE)]
     names = [f"claim-{number}.svg" for number in range(1, len(measured) + 1)]
     for case, name in zip(measured, names):
-        results.write_text(place / name, chart(result, case, pairs))
+        storage.write_text(place / name, chart(result, case, pairs))
     return [(f"Mean latency, {case_label(case)}", name) for case, name in zip(measured, names)]

@@ -9,25 +9,25 @@ from .. import options
 from .figures import FIGURES
 
 DESCRIPTION = """\
-Measures again, on this machine, the figures that libblkio is known for. Runs all that can be run
-here, says of the others why they cannot, and writes an index with tables and charts.
+Measures the figures that libblkio is known for again, on this machine. Runs all that this machine
+can run, gives the reason for the others, and writes an index with tables and charts.
 """
 
 EPILOG = """\
 figures
 {figures}
 
-Those that need devices which this machine need not have run in the test VM (scripts/setup --vm);
-without KVM its processor is emulated, so their ratios tell what software costs.
+Figures that need special devices are measured in the test VM. Without KVM, its
+processor is emulated, so their ratios show the cost of software.
 
 examples
-  scripts/bench reproduce --list                  what each claims, and its commands
-  scripts/bench reproduce --quick                 all of it, coarsely: about 20 minutes
+  scripts/bench reproduce --list                  what each figure claims, and its commands
+  scripts/bench reproduce --quick                 coarse figures, in about 20 minutes
   scripts/bench reproduce mapping bypass
   scripts/bench reproduce micro extended --target /dev/nvme0n1
 
-exit status: 0 all was measured, 1 something failed, 2 refused, 130 interrupted; what cannot run on
-this machine is no failure
+exit status: 0 everything was measured, 1 something failed, 2 refused, 130 interrupted; figures that
+this machine cannot measure do not count as failures
 """
 
 
@@ -35,8 +35,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     figures = "\n".join(f"  {name:9} {figure.title}" for name, figure in FIGURES.items())
     parser.description, parser.epilog = DESCRIPTION, EPILOG.format(figures=figures)
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
-    parser.add_argument("--list", action="store_true", help="what there is, and how it is measured")
-    parser.add_argument("--quick", action="store_true", help="short and coarse")
+    parser.add_argument("--list", action="store_true", help="list the figures, and how they are measured")
+    parser.add_argument("--quick", action="store_true", help="coarse figures, in short runs")
     parser.add_argument("--target", metavar="PATH",
                         help="a file or device for micro, extended and qemu, instead of scratch "
                              "files; it is only read")

@@ -14,12 +14,13 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from .. import machine, plan, prepare
+from .. import prepare
 from ..errors import BenchError, Exit
+from ..machine import environment, quiet
+from ..measure import plan
 from .guests import Guest
 
 RUN = prepare.ROOT / "tests" / "vm" / "run"
-SETUP = "scripts/setup --vm"
 CANNOT_RUN = 77  # the exit status of tests/vm/run
 END_SECONDS = 30
 BOOT_SECONDS = 120
@@ -27,16 +28,17 @@ SLOWNESS = 10  # how much longer starting programs takes in an emulated guest
 COUNTED_MS = 50  # measured time of one fio process: nothing varies
 
 
-def command(guest: Guest, words: Sequence[str], shared: Path, seconds: float,
+def command(guest: Guest, words: Sequence[str], build: Path, shared: Path, seconds: float,
             count: bool) -> list[str]:
-    """tests/vm/run with all it needs to know; `words` are those of scripts/bench."""
+    """tests/vm/run with all it needs to know; `words` are those of scripts/bench, `build` is the
+    library's folder."""
     bench = ["scripts/bench", *words, "--target", guest.disk,
              *(["--buffered"] if guest.buffered else [])]
     steps = [f"cd {shlex.quote(str(prepare.ROOT))}", guest.prepare, "exec " + shlex.join(bench)]
     return [str(RUN), "--profile", guest.profile,
             *(["--icount"] if count else []),
             *(["--append", guest.append] if guest.append else []),
-            "--timeout", str(round(seconds)),
+            "--timeout", str(round(seconds)), "--env", environment.told(build, prepare.ROOT),
             "--out", str(shared), "--", "/bin/sh", "-c", " && ".join(filter(None, steps))]
 
 
@@ -55,10 +57,10 @@ def patience(options: argparse.Namespace, runs_per_case: int, run_seconds: float
 def run(argv: list[str]) -> int:
     """Run a guest to its end and return its exit status; its output is ours. Ctrl-C ends it.
 
-    A guest that waits is a thread that sleeps: what waking it takes must not be left to chance here,
-    either.
+    A waiting guest is a sleeping thread of this machine, so deep idle states are avoided here, too.
     """
-    with machine.no_deep_sleep(), \
+    prepare.set_up_vm()
+    with quiet.no_deep_sleep(), \
             subprocess.Popen(argv, cwd=prepare.ROOT, stdin=subprocess.DEVNULL) as runner:
         try:
             status = runner.wait()
@@ -67,5 +69,5 @@ def run(argv: list[str]) -> int:
             runner.wait(END_SECONDS)
             raise
     if status == CANNOT_RUN:
-        raise BenchError("the test VM cannot run here, see above", f"Run {SETUP}.", Exit.USAGE)
+        raise BenchError("the test VM cannot run here, see above", code=Exit.USAGE)
     return status

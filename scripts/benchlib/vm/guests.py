@@ -40,6 +40,17 @@ GUESTS: dict[str, Guest] = {
         "an NVMe namespace, through the block layer and past it", "nvme", "/dev/nvme0n1",
         ("native", "native-poll", "native-cmd", "native-cmd-poll", "block", "poll",
          *_with_prefix("nvme-"))),
+    # Another controller has the same namespaces: without multipath the disks are apart.
+    "nvme-vfio": Guest(
+        "one NVMe controller, driven by the kernel and through VFIO, in turns", "viommu",
+        "/dev/nvme1n2", ("native", "native-poll", "native-cmd", "native-cmd-poll",
+                         *_with_prefix("pci-")),
+        append="iommu=pt nvme.poll_queues=1 nvme_core.multipath=N",
+        prepare='modprobe nvme && scripts/vfio-bind unbind "$VM_VFIO_NVME" && '
+                "until [ -b /dev/nvme1n2 ]; do sleep 0.1; done"),
+    "nvme-tcp": Guest(
+        "a namespace of the kernel's NVMe/TCP target, through its host and through nvme-tcp", "nvmet",
+        "/dev/nvme0n1", ("native", "native-poll", *_with_prefix("tcp-"))),
     "null_blk": Guest(
         "a disk that does nothing, with poll queues", "nullblk", "/dev/nullb0",
         ("native", "native-poll", *WAITS), _COUNTED),

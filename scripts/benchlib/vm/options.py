@@ -17,8 +17,8 @@ costs: every instruction of kernel, library and fio takes its time there, and no
 Read the ratios, and only those.
 
 With --count the guest's clock counts instructions: one of the kernel, fio or the library is a
-nanosecond. What this machine does besides no longer matters, and the figures repeat to a fraction of
-a percent; what caches, system call entry and waking up cost on real processors is not in them.
+nanosecond. Other load on this machine no longer matters, and the figures repeat to a fraction of a
+percent. They do not include what caches, system call entry and wake-ups cost on real hardware.
 """
 
 EPILOG = """\
