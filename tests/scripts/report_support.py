@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from typing import Any
 
 from support import sample
-from benchlib import model, stats
 from benchlib.gate import model as gate, verdict as gate_verdict
-from benchlib.model import Case, Histogram
-from benchlib.qualify import cells, model as qualify
+from benchlib.qualify import cells, model as qualify, verdict
 from benchlib.qualify.steady import MOST_ROUNDS
+from benchlib.result import model
+from benchlib.result.model import Case, Histogram
+from benchlib.stats import summaries
 
 HOSTILE = ("<script>alert(1)</script>\"'&--><img src=http://evil.example/x onerror=a>|`*_${7*7}"
            "{{7*7}}")
@@ -29,6 +31,15 @@ def histogram(source: random.Random, mean: float, ios: int = 20000) -> Histogram
     return Histogram(bins, [max(1, int(ios * w * source.uniform(0.9, 1.1))) for w in weights])
 
 
+def within(source: random.Random, mean: float, iops: float, size: int) -> model.Within:
+    """Ten intervals, of which the seventh is slow."""
+    shares = [source.uniform(0.97, 1.03) * (3 if i == 6 else 1) for i in range(10)]
+    return model.Within(100, [100 * (i + 1) for i in range(10)],
+                        [int(iops / share) for share in shares],
+                        [int(iops * size / share) for share in shares],
+                        [int(mean * share) for share in shares])
+
+
 def comparison(rounds: int = 8, depths: tuple[int, ...] = (1, 32),
                sizes: tuple[int, ...] = (512,), speed: float = 0.9,
                **changes: Any) -> model.Result:
@@ -42,7 +53,7 @@ def comparison(rounds: int = 8, depths: tuple[int, ...] = (1, 32),
                 mean = 1000.0 * case.depth ** 0.8 * share * source.uniform(0.995, 1.005)
                 latency = histogram(source, mean)
                 samples.append(sample(
-                    case=case, contender=name, round=number, mean=mean, latency=latency,
+                    case=case, engine=name, round=number, mean=mean, latency=latency,
                     ios=sum(latency.counts), iops=case.depth * 1e9 / mean, calm=number != 1))
     fields: dict[str, Any] = {
         "schema": model.SCHEMA, "complete": True, "started": "2026-01-01T00:00:00+00:00",
@@ -54,14 +65,14 @@ def comparison(rounds: int = 8, depths: tuple[int, ...] = (1, 32),
         "environment": ENVIRONMENT,
         "targets": [model.TargetInfo("page-cache", "page cache", "page-cache", False, 1 << 20,
                                      "ext4", "", {"io_poll": "0"})],
-        "contenders": [
-            model.ContenderInfo("native", "fio's io_uring", "", "", "fio-3.33", ["--x"], ["CQ"]),
-            model.ContenderInfo("block", "libblkio, blocking", "native", "1.5", "fio-3.33", ["--y"],
+        "engines": [
+            model.EngineInfo("native", "fio's io_uring", "", "", "fio-3.33", ["--x"], ["CQ"]),
+            model.EngineInfo("block", "libblkio, blocking", "native", "1.5", "fio-3.33", ["--y"],
                                 None),
-            model.ContenderInfo("loop", "libblkio, busy loop", "native", "1.5", "fio-3.33", ["--z"],
+            model.EngineInfo("loop", "libblkio, busy loop", "native", "1.5", "fio-3.33", ["--z"],
                                 None)],
         "skips": [model.Skip("page-cache", "poll", "polling needs O_DIRECT")],
-        "summaries": stats.summarise(samples, {"block": "native", "loop": "native"}, 1),
+        "summaries": summaries.summarise(samples, {"block": "native", "loop": "native"}, 1),
         "system_calls": [], "retried_rounds": 0, "samples": samples}
     return model.Result(**{**fields, **changes})
 
@@ -92,10 +103,11 @@ class _Measuring:
         iops = work.depth * work.numjobs * 1e9 / mean
         self.at += 1.2
         point = qualify.Point(
-            at=self.at, round=number, workload=work, contender="block", ios=sum(latency.counts),
+            at=self.at, round=number, workload=work, engine="block", ios=sum(latency.counts),
             iops=iops, bandwidth=iops * work.block_size, mean=mean, stddev=mean / 5,
             min=latency.bins[0], max=latency.bins[-1], p99=mean * 2, user_cpu=20.0,
-            system_cpu=50.0, other_load=0.0, temperature_c=40 + self.at / 40, written=0)
+            system_cpu=50.0, other_load=0.0, temperature_c=40 + self.at / 40, written=0,
+            within=within(self.source, mean, iops, work.block_size))
         return point, latency
 
     def step(self, kind: str, title: str, works: list[qualify.Workload], rounds: int,
@@ -119,7 +131,7 @@ class _Measuring:
 
 def _driver(name: str, label: str, mean: float, ratio: model.Interval | None,
             obstacle: str = "") -> qualify.DriverRow:
-    return qualify.DriverRow(workload=qualify.Workload("randread", 4096, 1), contender=name,
+    return qualify.DriverRow(workload=qualify.Workload("randread", 4096, 1), engine=name,
                              label=label, obstacle=obstacle, rounds=7,
                              iops=1e9 / mean if mean else 0.0, mean=mean, p99=2 * mean, ratio=ratio)
 
@@ -143,6 +155,9 @@ def qualification(**changes: Any) -> qualify.Qualification:
                                                  for depth in (1, 32)], 5),
         run.step("saturation", "Writing without a pause", [work("randwrite", 4096, 32)], 30,
                  settles=12),
+        *(qualify.Step(name, name.partition("-")[0], f"{name.capitalize()}: as it goes", "to know",
+                       True, 1.0, 2.0, 0, state="done", verified=32 << 20)
+          for name in ("purge", "fill", "fill-random", "mixed", "integrity")),
         qualify.Step("trim", "trim", "Trim: throw away", "to know", True, 1.0, 2.0, 0,
                      state="skipped", reason="the device cannot trim"),
         qualify.Step("drivers", "drivers", "Drivers: every way", "to know", False, 1.0, 2.0, 0,
@@ -155,7 +170,7 @@ def qualification(**changes: Any) -> qualify.Qualification:
         "schema": qualify.SCHEMA, "verdict": "qualified", "reasons": ["2 of 2 requirements met"],
         "complete": True, "started": "2026-01-01T00:00:00+00:00", "seconds": 300.0,
         "sittings": ["2026-01-01T00:00:00+00:00"],
-        "plan": qualify.Plan(profile="smoke", engine="block", engine_label="libblkio, blocking",
+        "plan": qualify.Plan(profile="smoke", scale=1.0, engine="block", engine_label="libblkio, blocking",
                              engine_options=["--x"], extent=10 ** 12, read_only=False, cpus=[1],
                              seed=1), "environment": ENVIRONMENT,
         "device": qualify.Device(
@@ -167,20 +182,21 @@ def qualification(**changes: Any) -> qualify.Qualification:
         "health_before": _health(3), "health_after": _health(3),
         "checks": [qualify.Check("scheduler", "I/O scheduler", "none", "ok", False,
                                  "a scheduler adds latency", ""),
-                   qualify.Check("governor", "CPU governor", "powersave", "refuse", True,
+                   qualify.Check("governor", "CPU governor", "powersave", "warn", False,
                                  "clock changes add noise", "set it to performance")],
-        "caveats": ["the link is slower than the device could"], "steps": steps,
+        "caveats": [], "steps": steps,
         "criteria": [qualify.Criterion("integrity", "all data read back as written", "32 MiB",
                                        "pass", ""),
                      qualify.Criterion("latency", "latency 4k randread p99 <= 200us", "160 µs",
                                        "pass", "demanded by the limits file")]}
-    return qualify.Qualification(**{**fields, **changes})
+    found = verdict.judged(qualify.Qualification(**{**fields, **changes}))
+    return dataclasses.replace(found, **changes)
 
 
 # ---- Gate ------------------------------------------------------------------------------------
 
 
-def gated(shift: float = 1.0) -> gate.GateResult:
+def gated(shift: float = 1.0, instructions: float = 641.0, **changes: Any) -> gate.GateResult:
     """A gate whose candidate takes `shift` of the baseline's time."""
     source = random.Random(5)
     limits = gate.Limits(effect=0.02, alpha=0.05, instructions=0.01, system_calls=0.05)
@@ -189,7 +205,7 @@ def gated(shift: float = 1.0) -> gate.GateResult:
         for number in range(10):
             for side, share in ((gate.BASELINE, 1.0), (gate.CANDIDATE, shift)):
                 mean = 1000.0 * case.depth * share * source.uniform(0.99, 1.01)
-                samples.append(sample(case=case, contender=f"block@{side}", round=number,
+                samples.append(sample(case=case, engine=f"block@{side}", round=number,
                                       mean=mean, latency=histogram(source, mean)))
         interval = model.Interval(shift, shift * 0.995, shift * 1.005, 0.95, 10)
         p = 0.002 if shift != 1 else 0.7
@@ -201,11 +217,14 @@ def gated(shift: float = 1.0) -> gate.GateResult:
     word = gate_verdict.worst(finding.verdict for finding in findings)
     if word == gate_verdict.PASS and shift < 1:
         word = gate_verdict.IMPROVED
-    return gate.GateResult(
+    fields: dict[str, Any] = dict(
         schema=gate.SCHEMA, complete=True, started="2026-01-01T00:00:00+00:00", seconds=60.0,
         verdict=word, exit_status=0, tolerated=[], limits=limits, settings=base.settings,
         sides=[gate.Side(gate.BASELINE, "v1", "1.5.0"),
                gate.Side(gate.CANDIDATE, "build", "1.5.1")],
         environment=ENVIRONMENT, targets=base.targets, other_load=0.01, findings=findings,
-        counts=[gate.Count(findings[0].case, "block", "instructions", 640.0, 641.0, True, "pass")],
+        counts=[gate.Count(findings[0].case, "block", "instructions", 640.0, instructions, True,
+                           "pass"),
+                gate.Count(findings[0].case, "block", "system calls", 1.0, 1.0, True, "pass")],
         notes=[], samples=samples)
+    return gate.GateResult(**{**fields, **changes})

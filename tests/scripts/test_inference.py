@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from support import main, sample
-from benchlib import inference, metrics
 from benchlib.errors import BenchError
-from benchlib.model import Histogram
+from benchlib.result.model import Histogram
+from benchlib.stats import bootstrap, inference, metrics
 
 SOURCE = np.random.default_rng(11)
 
@@ -85,7 +85,7 @@ class Sizes(unittest.TestCase):
             ours, others = SOURCE.standard_t(3, 20) + 0.5, SOURCE.standard_t(3, 25)
             for name, found in (("centre", inference.centre(ours)),
                                 ("shift", inference.shift(ours, others)),
-                                ("difference", inference.median_difference(ours, others, seed)
+                                ("difference", bootstrap.median_difference(ours, others, seed)
                                  if seed < 100 else None)):
                 covered[name] += found is not None and found.low <= 0.5 <= found.high
         self.assertGreater(covered["centre"] / 300, 0.91)

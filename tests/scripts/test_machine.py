@@ -16,7 +16,8 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 from support import ROOT, main
-from benchlib import environment, machine, options
+from benchlib import options
+from benchlib.machine import environment, quiet
 from benchlib.progress import Progress, clock
 
 BURN = "import time\nend = time.time() + {seconds}\nwhile time.time() < end: pass"
@@ -27,15 +28,15 @@ class Load(unittest.TestCase):
     EXPECTED = SECONDS / (SECONDS + 0.2) / (os.cpu_count() or 1)
 
     def share_of_a_stranger(self) -> float:
-        # A grandchild whose parent goes at once is no child of ours, so one of the others.
-        meter = machine.LoadMeter()
+        # A grandchild whose parent goes at once is not a child of ours, so one of the others.
+        meter = quiet.LoadMeter()
         subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" &',
                         BURN.format(seconds=self.SECONDS)], check=True)
         time.sleep(self.SECONDS + 0.2)
         return meter.share()
 
     def share_of_a_child(self) -> float:
-        meter = machine.LoadMeter()
+        meter = quiet.LoadMeter()
         subprocess.run([sys.executable, "-c", BURN.format(seconds=self.SECONDS)], check=True)
         return meter.share()
 
@@ -49,35 +50,48 @@ class Load(unittest.TestCase):
             self.skipTest(f"too much other load on this machine to tell: {shares}")
         self.assertLess(shares[-1], self.EXPECTED / 2)
 
+    def test_a_session_is_left_out_with_children_that_ended(self) -> None:
+        """As fio's jobs have when their server answers."""
+        burn = "import time\nwhile time.process_time() < 0.5: pass"
+        leader = subprocess.Popen(["sh", "-c", f'{sys.executable} -c "$0"; echo done; read x', burn],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  start_new_session=True)
+        with leader:
+            assert leader.stdout
+            leader.stdout.readline()
+            others = quiet._seconds_left_out()
+            self.assertGreater(quiet._seconds_left_out(leader.pid) - others, 0.45)
+            leader.communicate(b"\n")
+
     def test_share_is_a_share(self) -> None:
-        meter = machine.LoadMeter()
+        meter = quiet.LoadMeter()
         self.assertTrue(0 <= meter.share() <= 1)
 
 
 class Affinity(unittest.TestCase):
     def test_we_leave_the_cpu_and_come_back(self) -> None:
-        before, cpu = machine.allowed_cpus(), machine.choose_cpus()[0]
+        before, cpu = quiet.allowed_cpus(), quiet.choose_cpus()[0]
         self.assertIn(cpu, before)
-        with self.assertRaises(RuntimeError), machine.stay_off([cpu]):
-            self.assertEqual(machine.allowed_cpus(), before - {cpu} or before)
+        with self.assertRaises(RuntimeError), quiet.stay_off([cpu]):
+            self.assertEqual(quiet.allowed_cpus(), before - {cpu} or before)
             raise RuntimeError
-        self.assertEqual(machine.allowed_cpus(), before)
+        self.assertEqual(quiet.allowed_cpus(), before)
 
 
 class Latency(unittest.TestCase):
     def test_the_request_holds_as_long_as_entered(self) -> None:
         def held() -> bool:
             links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
-            return any(os.path.realpath(link) == str(machine.LATENCY_REQUEST) for link in links)
+            return any(os.path.realpath(link) == str(quiet.LATENCY_REQUEST) for link in links)
 
-        with machine.no_deep_sleep() as permitted:
+        with quiet.no_deep_sleep() as permitted:
             self.assertEqual(held(), permitted)
         self.assertFalse(held())
 
     def test_not_permitted_is_no_error(self) -> None:
-        before, machine.LATENCY_REQUEST = machine.LATENCY_REQUEST, Path("/nonexistent/request")
-        self.addCleanup(setattr, machine, "LATENCY_REQUEST", before)
-        with machine.no_deep_sleep() as permitted:
+        before, quiet.LATENCY_REQUEST = quiet.LATENCY_REQUEST, Path(__file__, "request")
+        self.addCleanup(setattr, quiet, "LATENCY_REQUEST", before)
+        with quiet.no_deep_sleep() as permitted:
             self.assertFalse(permitted)
 
 

@@ -1,26 +1,30 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A campaign's decisions about disturbed and failing rounds, with the machine's load made up.
+"""A campaign's decisions about trials and about disturbed and failing rounds, with the machine's load made up.
 
 Only the load meter and fio are replaced here; test_bench.py runs the whole with real ones.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 import unittest
 from dataclasses import replace
 from typing import Any, Iterator
 from unittest import mock
 
 from support import main
-from benchlib import fio, measure
-from benchlib.contenders import Contender
 from benchlib.errors import BenchError
-from benchlib.model import Case, Histogram, Settings
+from benchlib.machine import pagecache
+from benchlib.measure import campaign as measure, fio, syscalls, targets
+from benchlib.measure.engines import Engine
+from benchlib.measure.targets import Target
+from benchlib.measure.transport import naming
+from benchlib.measure.variants import Variant, Build
 from benchlib.progress import Progress
-from benchlib.reach import naming
-from benchlib.targets import Target
-from benchlib.variants import Entrant, Variant
+from benchlib.result.model import Case, Histogram, Settings
+from benchlib.stats.bootstrap import median_interval
 
 CASE = Case("t", "randread", 512, 1, 1)
 BUSY, QUIET = 0.5, 0.0
@@ -30,9 +34,9 @@ def campaign(rounds: int, patience: float = 5.0) -> measure.Campaign:
     settings = Settings(["randread"], [512], [1], [1], ["native"], rounds, None, None, 100, 0, 1,
                         [0], 0.05)
     target = Target("t", "t", "page-cache", "/dev/null", False, 4096, None, scratch=False)
-    native = Contender("native", "native", [], naming(lambda _target: []))
+    native = Engine("native", "native", [], naming(lambda _target: []))
     return measure.Campaign(settings, {"t": target},
-                            {"native": Entrant(native, Variant("", None, "fio"), "")},
+                            {"native": Variant(native, Build("", None, "fio"), "")},
                             Progress(1, quiet=True), {CASE: ["native"]}, count_calls=False,
                             patience=patience)
 
@@ -105,13 +109,83 @@ class Rounds(unittest.TestCase):
         self.assertEqual([sample.mean for sample in plan.samples], [1.0])
 
 
+class Trials(unittest.TestCase):
+    """Like cases are tried at their ends; only where one of these fails is each of them."""
+
+    def tried(self, *failing: int) -> tuple[list[int], list[int], measure.Campaign]:
+        """The depths tried, the depths left, for a mode that fails at some."""
+        plan = campaign(1)
+        cases = [replace(CASE, depth=depth) for depth in (1, 2, 4, 8, 16)]
+        plan.entries = {case: ["native"] for case in cases}
+        seen = []
+
+        def trial(case: Case, _name: str) -> list[str]:
+            seen.append(case.depth)
+            if case.depth in failing:
+                raise BenchError("bang")
+            return ["CQSIZE"]
+
+        with mock.patch.object(plan, "_trial", trial):
+            plan.trials()
+        return seen, [case.depth for case in cases if plan.entries[case]], plan
+
+    def test_who_passes_both_ends_passes(self) -> None:
+        seen, left, plan = self.tried()
+        self.assertEqual((seen, left), ([1, 16], [1, 2, 4, 8, 16]))
+        self.assertEqual(plan.ring_flags, {"native": ["CQSIZE"]})
+
+    def test_who_fails_at_one_end_is_tried_everywhere(self) -> None:
+        for failing, left in (((16,), [1, 2, 4, 8]), ((8, 16), [1, 2, 4]),
+                              ((1, 2, 4, 8, 16), [])):
+            seen, there, plan = self.tried(*failing)
+            self.assertEqual((sorted(seen), there), ([1, 2, 4, 8, 16], left))
+            self.assertEqual(len(plan.failures), len(failing))
+
+    def test_the_cost_of_starting_is_found_once(self) -> None:
+        """Six calls to start, two per I/O: one run of each further case tells."""
+        plan = campaign(1)
+        plan.count_calls = True
+        cases = [replace(CASE, depth=depth) for depth in (1, 2, 4)]
+        plan.entries = {case: ["native"] for case in cases}
+        plan.targets["t"] = replace(plan.targets["t"], size=1 << 20)
+        runs = []
+
+        def count(_tool: Any, argv: list[str], _read: Any) -> int:
+            [ios] = [int(word.partition("=")[2]) for word in argv if "number_ios" in word]
+            runs.append(ios)
+            return 6 + 2 * ios
+
+        with mock.patch.object(plan, "_trial", lambda *_: []), \
+                mock.patch.object(syscalls, "_count", count), \
+                mock.patch.object(syscalls.shutil, "which", lambda name: name):
+            plan.trials()
+        self.assertEqual(runs, [2048, 1024, 2048, 2048])
+        self.assertEqual([calls.per_io for calls in plan.system_calls], [2.0] * 3)
+
+
+class PageCache(unittest.TestCase):
+    def test_a_hole_is_seen(self) -> None:
+        with tempfile.NamedTemporaryFile(dir=os.environ.get("BUILD_DIR", ".")) as file:
+            file.write(os.urandom(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+            if targets.mount_of(file.name).fstype == "tmpfs":
+                self.skipTest("a file on tmpfs never leaves memory")
+            self.assertTrue(pagecache.holds(file.name))
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.assertFalse(pagecache.holds(file.name))
+            target = targets.Target("t", "t", "page-cache", file.name, False, 1 << 20, None, False)
+            target.warm_up()
+            self.assertTrue(pagecache.holds(file.name))
+
+
 class Adaptive(unittest.TestCase):
     def run_until(self, until: float, budget: float, spread: float) -> int:
-        """How many rounds a case of two contenders takes; the second round is off by `spread`."""
+        """How many rounds a case of two engines takes; the second round is off by `spread`."""
         plan = campaign(4)
-        other = replace(plan.entrants["native"].contender, name="block")
+        other = replace(plan.variants["native"].engine, name="block")
         plan.settings = replace(plan.settings, until=until, budget=budget)
-        plan.entrants["block"] = replace(plan.entrants["native"], contender=other,
+        plan.variants["block"] = replace(plan.variants["native"], engine=other,
                                          against="native")
         plan.entries[CASE] = ["native", "block"]
 
@@ -121,6 +195,7 @@ class Adaptive(unittest.TestCase):
 
         with mock.patch.object(measure, "LoadMeter", Loads(QUIET)), \
                 mock.patch.object(plan, "_run", answer):
+            plan.interval = median_interval
             plan.rounds()
         return len(plan.measured)
 

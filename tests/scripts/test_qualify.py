@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,13 +14,13 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import BENCH, build_folder, main, small_disk
-from benchlib import cli
+from support import BENCH, ROOT, bench_here, build_folder, main, program, small_disk
 from benchlib.qualify import store
 from benchlib.qualify.model import Step
 
 MIB = 1 << 20
 EXTENT = "16m"  # the least
+SCALE = ("--scale", "0.05")  # all steps, in a fraction of the time
 
 
 class Qualify(unittest.TestCase):
@@ -43,17 +42,14 @@ class Qualify(unittest.TestCase):
     def make_and_qualify(self, steps: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """On a file that qualify makes."""
         return self.qualify(str(self.file), "--size", EXTENT, "--output", str(self.output),
-                            "--steps", steps, *arguments)
+                            "--steps", steps, *SCALE, *arguments)
 
     def steps(self) -> dict[str, Step]:
         return {step.name: step for step in store.read(self.output).steps}
 
     def replace_fio(self, script: str) -> None:
         """A shell script that stands before the real fio, which it finds as $fio."""
-        wrapper = self.folder / "bin" / "fio"
-        wrapper.parent.mkdir()
-        wrapper.write_text(f"#!/bin/sh\nfio={shutil.which('fio')}\n{script}\nexec $fio \"$@\"\n")
-        wrapper.chmod(0o755)
+        wrapper = program(self, "fio", f"fio={shutil.which('fio')}\n{script}\nexec $fio \"$@\"")
         self.environment["PATH"] = f"{wrapper.parent}:{os.environ['PATH']}"
 
     def loop_device(self) -> str:
@@ -77,7 +73,7 @@ class Qualify(unittest.TestCase):
         done = self.make_and_qualify("purge,fill,mixed,integrity", "--limits", str(demanded))
         self.assertEqual(done.returncode, 3, done.stderr)
         found = store.read(self.output)
-        self.assertEqual((found.verdict, found.complete), ("not-qualified", True))
+        self.assertEqual((found.verdict, found.complete), ("failed", True))
         self.assertEqual([c.verdict for c in found.criteria], ["pass", "pass", "fail"])
         steps = self.steps()
         self.assertEqual([step.state for step in steps.values()], ["done"] * 4)
@@ -89,20 +85,22 @@ class Qualify(unittest.TestCase):
         self.assertEqual(steps["mixed"].cells[0].rounds, 5)
         text = (self.output / "verdict.txt").read_text()
         self.assertIn(text, done.stdout)
-        self.assertTrue(text.startswith("NOT QUALIFIED"))
+        self.assertTrue(text.startswith("FAILED: "))
         self.assertFalse(self.file.exists())
 
     def test_reading_leaves_the_data_alone(self) -> None:
         self.file.write_bytes(os.urandom(16 * MIB))
         before = self.file.read_bytes()
         done = self.qualify(str(self.file), "--read-only", "--engine", "native", "--steps",
-                            "drivers", "--output", str(self.output))
-        self.assertEqual(done.returncode, 0, done.stderr)
+                            "drivers", "--output", str(self.output), *SCALE)
+        self.assertEqual(done.returncode, 4, done.stderr)
         self.assertEqual(self.file.read_bytes(), before)
         found = store.read(self.output)
-        self.assertEqual((found.plan.engine, found.verdict), ("native", "qualified"))
+        self.assertEqual((found.plan.engine, found.verdict), ("native", "measured"))
+        self.assertRegex(done.stdout, "(?m)^MEASURED, NOT QUALIFIED: .*the run was read only;.*"
+                         "scaled by 0.05; 5 steps of the profile were not asked for")
         self.assertIn("Read only", " ".join(found.caveats))
-        rows = {row.contender: row for row in self.steps()["drivers"].drivers
+        rows = {row.engine: row for row in self.steps()["drivers"].drivers
                 if row.workload.depth == 1}
         self.assertTrue(rows["block"].rounds == rows["native"].rounds == 3)
         assert rows["block"].ratio is not None
@@ -114,7 +112,7 @@ class Qualify(unittest.TestCase):
         demanded.write_text("mixed 4k randrw:60 iops >= 1\n")
         process = subprocess.Popen(
             self.arguments(str(self.file), "--size", EXTENT, "--output", str(self.output),
-                           "--steps", "fill,mixed,integrity", "--limits", str(demanded)),
+                           "--steps", "fill,mixed,integrity", "--limits", str(demanded), *SCALE),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith("[2/3]"):
@@ -129,12 +127,15 @@ class Qualify(unittest.TestCase):
         self.assertEqual(before["mixed"].reason, "stopped by the user")
         self.resume_refuses_another_device()
         done = self.qualify("--resume", str(self.output))
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, 4, done.stderr)
         after, found = self.steps(), store.read(self.output)
         self.assertEqual([step.state for step in after.values()], ["done"] * 3)
         self.assertEqual(after["fill"], before["fill"])
         self.assertEqual((found.complete, len(found.sittings)), (True, 2))
         self.assertEqual([c.verdict for c in found.criteria], ["pass", "pass"])
+        kinds = [re.sub(r"\d+", "", caveat.partition(":")[0]) for caveat in found.caveats]
+        self.assertEqual(len(kinds), len(set(kinds)), found.caveats)
+        self.assertIn("Resumed once", " ".join(found.caveats))
         self.assertFalse(self.file.exists())
         done = self.qualify("--resume", str(self.output))
         self.assertEqual((done.returncode, "all its steps are done" in done.stderr), (2, True))
@@ -151,7 +152,7 @@ class Qualify(unittest.TestCase):
     def test_wrong_data_are_found(self) -> None:
         # what was written at random is spoilt before it is read back
         self.replace_fio(f"""case "$*" in *--rw=randread*--verify=*)
-            dd if=/dev/urandom of={self.file} bs=1 seek=5000000 count=9 conv=notrunc ;; esac
+            dd if=/dev/urandom of={shlex.quote(str(self.file))} bs=1 seek=5000000 count=9 conv=notrunc ;; esac
             2>&-""")
         done = self.make_and_qualify("integrity")
         self.assertEqual(done.returncode, 3, done.stderr)
@@ -159,7 +160,7 @@ class Qualify(unittest.TestCase):
         step = self.steps()["integrity"]
         self.assertRegex(step.corrupt[0], "verify failed at .* offset 4997120")
         self.assertEqual((len(step.corrupt), step.verified), (1, 16 * MIB))
-        self.assertEqual(store.read(self.output).verdict, "not-qualified")
+        self.assertEqual(store.read(self.output).verdict, "failed")
 
     def test_a_failing_step_costs_that_step(self) -> None:
         self.replace_fio("""case "$*" in *--rw=trimwrite*) echo "fio: bang" >&2; exit 9 ;; esac""")
@@ -176,9 +177,9 @@ class Qualify(unittest.TestCase):
     def test_a_device_that_goes_ends_it(self) -> None:
         node = self.loop_device()
         self.replace_fio(f"""case "$*" in *--rw=randwrite*)
-            : > {self.folder}/image; losetup --set-capacity {node} ;; esac""")
+            : > {shlex.quote(str(self.folder))}/image; losetup --set-capacity {node} ;; esac""")
         done = self.qualify(node, "--destroy", os.path.basename(node), "--output",
-                            str(self.output), "--steps", "fill,fill-random,mixed")
+                            str(self.output), "--steps", "fill,fill-random,mixed", *SCALE)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, "is gone, or not what it was: .*\n.*--resume")
         self.assertEqual([step.state for step in self.steps().values()],
@@ -219,14 +220,13 @@ class Qualify(unittest.TestCase):
                 ([str(small), "--destroy", "small"], "too little"),
                 ([str(self.folder), "--destroy", "x"], "neither a file nor a block device"),
                 ([str(self.folder / "no" / "disk")], "there is no folder"),
+                (["/dev/nvme99n1", "--dry-run"], "there is no such device"),
                 ([str(self.folder / "no"), "--read-only"], "does not exist"),
                 (["--resume", str(self.folder)], "cannot read")):
             with self.subTest(arguments=arguments):
-                errors = io.StringIO()
-                with contextlib.redirect_stderr(errors):  # no process each: there are many
-                    code = cli.main(self.arguments(*arguments)[1:])
-                self.assertEqual(code, 2, errors.getvalue())
-                self.assertIn(words, errors.getvalue())
+                code, errors = bench_here(self.arguments(*arguments)[1:])
+                self.assertEqual(code, 2, errors)
+                self.assertIn(words, errors)
         self.assertEqual(self.file.read_bytes(), bytes(16 * MIB))
 
     def test_the_preflight_refuses_what_others_use(self) -> None:
@@ -251,11 +251,22 @@ class Qualify(unittest.TestCase):
         self.assertRegex(done.stdout, "accepted +Allocated")
 
     def test_dry_run_makes_nothing(self) -> None:
-        done = self.make_and_qualify("fill,iops", "--dry-run", "--profile", "full")
+        done = self.make_and_qualify("fill,iops", "--dry-run", "--profile", "full", "--scale", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"fill +Fill: 2 times.* 33\.6 MB")
         self.assertRegex(done.stdout, r"all +\d+:\d\d h +\d+:\d\d h +\d")
         self.assertFalse(self.file.exists() or self.output.exists())
+
+    def test_where_rings_are_forbidden(self) -> None:
+        """The library's own choice is driver posix; a mode that is named stays."""
+        said = "io_uring is not permitted here: using driver posix\n"
+        sandbox = [ROOT / "tests" / "lib" / "without_rings.py", "EPERM"]
+        for engine, lines in (("libblkio", said), ("block", "")):
+            done = subprocess.run(
+                [*sandbox, *self.arguments("--dry-run", "--size", EXTENT, "--engine", engine,
+                                           str(self.file))], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, lines))
+            self.assertEqual("posix" in done.stdout, engine == "libblkio", done.stdout)
 
     def test_help_teaches(self) -> None:
         done = self.qualify("--help")

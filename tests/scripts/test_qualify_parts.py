@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The parts of scripts/bench qualify that need no device: steady state, NVMe logs, plans, limits,
-verdicts, the schema."""
+"""The parts of scripts/bench qualify that need no device: steady state, plans, limits, verdicts,
+the schema."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from unittest import mock
 
 from support import main
-from benchlib import inuse
-from benchlib.codec import encode
 from benchlib.errors import BenchError
-from benchlib.model import Environment, Histogram
-from benchlib.qualify import cells, limits, nvme_admin, plan, preflight, steady, store, verdict
+from benchlib.machine import inuse
+from benchlib.qualify import cells, limits, plan, preflight, steady, store, verdict
 from benchlib.qualify.model import (SCHEMA, Cell, Check, Criterion, Device, Health, Plan,
-                                    Qualification, Steady, Step, Workload)
+                                    Point, Qualification, Steady, Step, Workload)
 from benchlib.qualify.profiles import GIB, MIB, PROFILES
+from benchlib.result.codec import encode
+from benchlib.result.model import Environment, Histogram
 
 RANDREAD = Workload("randread", 4096, 1)
 
@@ -64,39 +64,6 @@ class SteadyState(unittest.TestCase):
                 steady.window(series)
 
 
-class NvmeLogs(unittest.TestCase):
-    def test_smart(self) -> None:
-        log = bytearray(512)
-        log[0], log[3], log[4], log[5] = 0b101, 97, 10, 3
-        log[1:3] = (273 + 41).to_bytes(2, "little")
-        for offset, value in ((32, 2), (48, 3), (112, 11), (128, 1 << 70), (144, 5), (160, 7),
-                              (176, 9)):
-            log[offset:offset + 16] = value.to_bytes(16, "little")
-        log[192:196], log[196:200] = (2).to_bytes(4, "little"), (1).to_bytes(4, "little")
-        self.assertEqual(nvme_admin.parse_smart(bytes(log)), nvme_admin.Smart(
-            critical_warning=5, temperature_c=41, spare=97, spare_threshold=10, percentage_used=3,
-            data_read=1024000, data_written=1536000, power_cycles=11, power_on_hours=1 << 70,
-            unsafe_shutdowns=5, media_errors=7, error_log_entries=9, throttled_seconds=180))
-        self.assertEqual(nvme_admin.warnings(5), ["spare below its threshold",
-                                                  "reliability degraded"])
-
-    def test_controller(self) -> None:
-        data = bytearray(4096)
-        data[4:24], data[24:64] = b"SERIAL 1".ljust(20), b"Model of 40".ljust(40)
-        data[64:72], data[266:268] = b"FW 2.0\0\0", (273 + 70).to_bytes(2, "little")
-        self.assertEqual(nvme_admin.parse_controller(bytes(data)),
-                         nvme_admin.Controller("Model of 40", "SERIAL 1", "FW 2.0", 70))
-        self.assertIsNone(nvme_admin.parse_controller(bytes(4096)).warning_temperature_c)
-
-    def test_the_command_has_the_kernel_s_layout(self) -> None:
-        self.assertEqual(nvme_admin.COMMAND.size, 72)
-        self.assertEqual(nvme_admin.ADMIN_CMD >> 16 & 0x3FFF, nvme_admin.COMMAND.size)
-
-    def test_a_node_that_is_no_nvme(self) -> None:
-        with self.assertRaises(OSError):
-            nvme_admin.smart("/dev/null")
-
-
 def device(**changes: Any) -> Device:
     return Device(**{**{
         "path": "/dev/nvme0n1", "kind": "nvme", "created": False, "name": "nvme0n1",
@@ -107,7 +74,7 @@ def device(**changes: Any) -> Device:
 
 class Plans(unittest.TestCase):
     def specs(self, name: str = "smoke", unit: int = 512, read_only: bool = False,
-              no_trim: str = "") -> list[plan.Spec]:
+              no_trim: str = "") -> list[plan.StepSpec]:
         return plan.specs(PROFILES[name], device(logical_block=unit), 8 * GIB, read_only, no_trim)
 
     def test_every_profile_has_every_step_once(self) -> None:
@@ -125,6 +92,10 @@ class Plans(unittest.TestCase):
     def test_no_block_is_smaller_than_the_device_s(self) -> None:
         sizes = {work.block_size for spec in self.specs("full", 4096) for work in spec.workloads}
         self.assertEqual(min(sizes), 4096)
+
+    def test_the_names_are_those_of_the_steps(self) -> None:
+        self.assertEqual([spec.name for spec in self.specs()], list(plan.NAMES))
+        self.assertEqual([spec.name for spec in self.specs(read_only=True)], list(plan.READING))
 
     def test_what_is_tracked_is_measured(self) -> None:
         for name in PROFILES:
@@ -178,7 +149,7 @@ def qualification(**changes: Any) -> Qualification:
     return Qualification(**{**{
         "schema": SCHEMA, "verdict": "incomplete", "reasons": [], "complete": True, "started": "t",
         "seconds": 1.0, "sittings": ["t"],
-        "plan": Plan("smoke", "block", "l", [], 1, False, [0], 1),
+        "plan": Plan("smoke", 1.0, "block", "l", [], 1, False, [0], 1),
         "environment": ENVIRONMENT, "device": device(), "health_before": before,
         "health_after": before, "checks": [], "caveats": [], "steps": [step()], "criteria": []},
         **changes})
@@ -221,12 +192,12 @@ class Limits(unittest.TestCase):
 
     def test_lines_that_are_none(self) -> None:
         for line, words in (("latency 4k randread p98 <= 1us", "no percentile p98"),
-                            ("latency 4k randread p99 <= 1 parsec", "no requirement"),
-                            ("latency 4k randread p99 <= 1parsec", "is no value for p99"),
-                            ("iops 4k randread iops >= 3us", "is no value for iops"),
+                            ("latency 4k randread p99 <= 1 parsec", "not a requirement"),
+                            ("latency 4k randread p99 <= 1parsec", "is not a value for p99"),
+                            ("iops 4k randread iops >= 3us", "is not a value for iops"),
                             ("health beauty <= 3", "no health field beauty"),
                             ("iops 4q randread iops >= 3", "4q"),
-                            ("speed > 9000", "no requirement")):
+                            ("speed > 9000", "not a requirement")):
             with self.subTest(line=line), self.assertRaisesRegex(BenchError, words) as caught:
                 self.judge("# first\n" + line)
             self.assertIn(":2:", str(caught.exception))
@@ -237,32 +208,120 @@ class Limits(unittest.TestCase):
             limits.read("/nonexistent.limits")
 
 
+def good(**changes: Any) -> Qualification:
+    """A device that is qualified: every step done, in its steady state, nobody in the way."""
+    calm = Steady("s", RANDREAD, "mean", [1.0] * 5, True, 7, 0, 5, 1.0, 0.0, 0.0, 0.0, 1.0)
+    steps = [step(name=name, kind=name.partition("-")[0], title=f"{name}: x", verified=MIB,
+                  points=[point(0.0)] * 20, steady=[calm] if name in ("iops", "latency") else [])
+             for name in plan.NAMES]
+    made = qualification(**{"steps": steps, "plan": Plan("standard", 1.0, "block", "l", [], 8 * GIB,
+                                                         False, [0], 1), **changes})
+    return verdict.judged(dataclasses.replace(made, criteria=verdict.criteria(made, [])))
+
+
+def point(load: float) -> Point:
+    return Point(0.0, 0, RANDREAD, "block", 1, 1.0, 1.0, 1.0, 0.0, 1, 1, 1.0, 0.0, 0.0, load, None,
+                 0)
+
+
+def with_step(name: str, **changes: Any) -> list[Step]:
+    return [dataclasses.replace(item, **changes) if item.name == name else item
+            for item in good().steps]
+
+
 class Verdicts(unittest.TestCase):
-    def decide(self, found: Qualification) -> str:
-        criteria = verdict.criteria(found, [])
-        return verdict.decide(dataclasses.replace(found, criteria=criteria))[0]
+    def say(self, found: Qualification) -> tuple[str, int, str]:
+        """(word, exit status, headline)"""
+        head = verdict.headline(found, "It")
+        self.assertEqual(head.word.name, found.verdict)
+        return found.verdict, head.word.code, head.line
 
     def test_all_is_well(self) -> None:
-        self.assertEqual(self.decide(qualification()), "qualified")
+        self.assertEqual(self.say(good()), (
+            "qualified", 0, "QUALIFIED: It is qualified: 13 steps done, 3 of 3 requirements met."))
 
-    def test_new_media_errors_and_warnings_disqualify(self) -> None:
-        for changes in ({"media_errors": 4}, {"critical_warning": 4}):
-            after = dataclasses.replace(qualification().health_before, **changes)
-            self.assertEqual(self.decide(qualification(health_after=after)), "not-qualified")
+    def test_no_word_is_better_than_what_it_rests_on(self) -> None:
+        """Each change alone takes "qualified" away, and is named in the headline."""
+        latency = next(item for item in good().steps if item.name == "latency")
+        restless = dataclasses.replace(latency.steady[0], reached=False)
+        busy = [*[point(0.06)] * 3, *[point(0.0)] * 17]
+        ends = qualification().health_before
+        check = Check("link", "PCI link", "x1", "refuse", True, "w", "")
+        for changes, word, code, said in (
+                ({"steps": with_step("latency", steady=[restless])}, "measured", 4,
+                 "1 of 2 series reached no steady state"),
+                ({"steps": [dataclasses.replace(item, steady=[]) for item in good().steps]},
+                 "measured", 4, "No steady state was looked for"),
+                ({"steps": with_step("qos", points=busy)}, "measured", 4,
+                 "disturbed 3 of 260 measurements"),
+                ({"steps": good().steps[:5]}, "measured", 4, "8 steps of the profile were not asked"),
+                ({"plan": dataclasses.replace(good().plan, read_only=True)}, "measured", 4,
+                 "run was read only"),
+                ({"plan": dataclasses.replace(good().plan, extent=GIB)}, "measured", 4,
+                 "nly 1024 MiB of 8192 MiB were used"),
+                ({"plan": dataclasses.replace(good().plan, scale=0.01)}, "measured", 4,
+                 "ll times and sizes were scaled by 0.01"),
+                ({"checks": [check]}, "measured", 4, "were accepted: PCI link"),
+                ({"steps": with_step("qos", state="failed", reason="bang")}, "incomplete", 1,
+                 "qos: failed, bang"),
+                ({"health_after": dataclasses.replace(ends, media_errors=4)}, "failed", 3,
+                 "no new media errors: is 1 new"),
+                ({"health_after": dataclasses.replace(ends, critical_warning=4)}, "failed", 3,
+                 "no critical warning"),
+                ({"steps": with_step("integrity", corrupt=["x"])}, "failed", 3,
+                 "all data read back as written: is 1 stretches")):
+            with self.subTest(said):
+                found = self.say(good(**changes))
+                self.assertEqual(found[:2], (word, code))
+                self.assertIn(said, found[2])
 
-    def test_wrong_data_disqualify_even_an_incomplete_run(self) -> None:
-        steps = [step(state="failed"), step(name="integrity", kind="integrity", corrupt=["x"])]
-        self.assertEqual(self.decide(qualification(steps=steps)), "not-qualified")
+    def test_what_does_not_lower_the_word_is_named_all_the_same(self) -> None:
+        for changes, said in (({"steps": with_step("trim", state="skipped", reason="r")},
+                               "1 of 13 steps were left out: trim."),
+                              ({"steps": with_step("qos", points=[point(0.06),
+                                                                  *[point(0.0)] * 19])},
+                               "disturbed 1 of 260 measurements.")):
+            word, code, line = self.say(good(**changes))
+            self.assertEqual((word, code), ("qualified", 0))
+            self.assertIn(said, line)
+
+    def test_a_requirement_that_failed_outweighs_the_rest(self) -> None:
+        steps = with_step("integrity", corrupt=["x"])
+        steps[8] = dataclasses.replace(steps[8], state="failed")
+        self.assertEqual(self.say(good(steps=steps))[0], "failed")
 
     def test_what_is_missing_makes_it_incomplete(self) -> None:
         for state in ("failed", "partial", "planned", "running"):
-            self.assertEqual(self.decide(qualification(steps=[step(state=state)])), "incomplete")
-        unverified = step(name="integrity", kind="integrity", state="skipped")
-        self.assertEqual(self.decide(qualification(steps=[unverified])), "incomplete")
+            self.assertEqual(good(steps=with_step("qos", state=state)).verdict, "incomplete")
+        self.assertEqual(good(steps=with_step("integrity", state="skipped")).verdict, "incomplete")
 
     def test_unknown_requirements_make_it_incomplete(self) -> None:
-        found = qualification(criteria=[Criterion("a", "a", "not measured", "unknown", "")])
-        self.assertEqual(verdict.decide(found), ("incomplete", ["a: not measured"]))
+        asked = [Criterion("a", "a", "not measured", "unknown", "")]
+        found = verdict.judged(dataclasses.replace(good(), criteria=asked))
+        self.assertEqual((found.verdict, found.reasons), ("incomplete", ["a: not measured"]))
+
+    def test_a_file_that_claims_more_is_judged_again(self) -> None:
+        boast = dataclasses.replace(good(steps=good().steps[:5]), verdict="qualified", reasons=[])
+        with tempfile.TemporaryDirectory() as name:
+            store.write(Path(name), boast)
+            self.assertEqual(store.read(Path(name)).verdict, "measured")
+            older = {**encode(boast), "schema": "libblkio-qualification/2"}
+            del older["plan"]["scale"]
+            for word, now in (("qualified", "measured"), ("not-qualified", "measured")):
+                Path(name, store.FILE).write_text(json.dumps({**older, "verdict": word}))
+                self.assertEqual(store.read(Path(name)).verdict, now)
+
+    def test_after_a_resume_each_caveat_stands_once(self) -> None:
+        warned = [Check("load", "Load", "9 %", "warn", False, "w", ""),
+                  Check("link", "Link", "x1", "refuse", True, "w", "")]
+        now = [Check("load", "Load", "7 %", "warn", False, "w", ""),
+               Check("link", "Link", "x4", "ok", False, "w", "")]
+        found = good(checks=preflight.merged(warned, now), sittings=["a", "b", "c"],
+                     steps=with_step("qos", points=[point(0.5)] * 4))
+        again = verdict.judged(verdict.judged(found))
+        self.assertEqual(again.caveats, [
+            "Load: 7 %. w", "Link: x1. w", "Resumed 2 times: the device rested in between.",
+            "Other programs used more than 5 % of the machine during 4 of 244 measurements."])
 
 
 class Acceptance(unittest.TestCase):
@@ -276,15 +335,15 @@ class Acceptance(unittest.TestCase):
 
 class Users(unittest.TestCase):
     def test_a_process_that_ended_meanwhile_is_no_user(self) -> None:
-        processes = [*os.listdir("/proc"), "999999999"]  # more than the kernel ever gives
+        ours, gone = str(os.getpid()), "999999999"  # more than the kernel ever gives
         with tempfile.NamedTemporaryFile() as file, \
-                mock.patch("os.listdir", return_value=processes):
+                mock.patch.object(inuse, "processes", return_value=[gone, ours]):
             self.assertEqual(len(inuse.users(file.name)), 1)  # we are
 
 
 class Schema(unittest.TestCase):
     def test_round_trip(self) -> None:
-        found = qualification(checks=[Check("a", "A", "1", "ok", False, "w", "")])
+        found = good(checks=[Check("a", "A", "1", "ok", False, "w", "")])
         with tempfile.TemporaryDirectory() as name:
             store.write(Path(name), found)
             self.assertEqual(store.read(Path(name)), found)
@@ -298,7 +357,7 @@ class Schema(unittest.TestCase):
                                    (("steps", 0, "state"), "ready", "must be one of"),
                                    (("steps", 1, "name"), "latency", "is there twice"),
                                    (("steps", 0, "steady"), [window], "leaves the series"),
-                                   (("steps", 0, "cells", 0, "latency", "bins"), [1], "as many"),
+                                   (("steps", 0, "cells", 0, "latency", "bins"), [1], "differ"),
                                    (("seconds",), "1", "finite number")):
             with self.subTest(path=path), tempfile.TemporaryDirectory() as name:
                 broken = json.loads(json.dumps(good))

@@ -22,8 +22,11 @@ from pathlib import Path
 from report_support import HOSTILE, comparison, gated, qualification
 from support import main
 from test_report import spoiled
-from benchlib.report import html, of_compare, of_gate, of_qualify
-from benchlib.report.page import Chapter, Download, Page
+from benchlib.compare import chapter as of_compare
+from benchlib.gate import chapter as of_gate
+from benchlib.page import html
+from benchlib.page.page import Chapter, Download, Page
+from benchlib.qualify import chapter as of_qualify
 
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 WIDTHS = (390, 800, 1280)

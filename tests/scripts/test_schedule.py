@@ -8,8 +8,8 @@ import itertools
 import unittest
 
 from support import main
-from benchlib.model import Case
-from benchlib.schedule import Block, blocks
+from benchlib.measure.schedule import Block, blocks
+from benchlib.result.model import Case
 
 MODES = ["native", "block", "eventfd", "loop"]
 SMALL, DEEP, OTHER = (Case(target, "randread", 512, depth, 1)

@@ -4,19 +4,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import tempfile
 import unittest
 from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 from support import main
-from benchlib import blockdev, contenders, inuse, targets
+from benchlib import cli
 from benchlib.errors import BenchError, Exit
-from benchlib.model import Skip
+from benchlib.machine import blockdev, inuse
+from benchlib.measure import engines, targets
+from benchlib.result.model import Skip
 
 SIZE = 4 << 20
+PREFIX = "blkio-test-target-that-is-not-there"
 
 
 class Files(unittest.TestCase):
@@ -47,10 +53,52 @@ class Files(unittest.TestCase):
         (self.folder / "empty").touch()
         os.mkfifo(self.folder / "fifo")
         self.refused("No such file", path=str(self.folder / "absent"))
-        self.refused("neither a file nor a block device", path=str(self.folder))
+        self.refused("is a directory, neither a file nor a block device", path=str(self.folder))
         self.refused("neither a file nor a block device", path="/dev/null")
         self.refused("neither a file nor a block device", path=str(self.folder / "fifo"))
         self.refused("is empty", path=str(self.folder / "empty"))
+
+    def test_a_typo_is_refused_with_what_there_is(self) -> None:
+        for path, words in ((self.path[:-1], f"There is: {self.path}"),
+                            ("pagecache", "There is: page-cache"),
+                            ("/dev/nvme99n1", "/dev/nvme99n1: No such file"),
+                            (str(self.folder / "no" / "file"), "No such file"),
+                            (self.path + "/x", "Not a directory")):
+            with self.subTest(path=path), self.assertRaises(BenchError) as caught:
+                targets.check_named(["tmpfs", path])
+            self.assertEqual(caught.exception.code, Exit.USAGE)
+            self.assertIn(words, str(caught.exception))
+
+    def test_where_a_new_file_may_be(self) -> None:
+        self.assertEqual(targets.folder_for_new(str(self.folder / "new")), str(self.folder))
+        self.assertEqual(targets.folder_for_new("/dev/shm/" + PREFIX), "/dev/shm")
+        self.assertIsNone(targets.folder_for_new(self.path))
+        self.assertIsNone(targets.folder_for_new("/dev/null"))
+        os.symlink("/dev/nvme99n1", self.folder / "by-id")
+        for path, words in (("/dev/nvme99n1", "no such device"), ("/dev/disk/99", "no such device"),
+                            (str(self.folder / "by-id"), "no such device"),
+                            (str(self.folder / "no") + "/", "no folder"),
+                            (self.path + "/x", "no folder")):
+            with self.subTest(path=path), self.assertRaisesRegex(BenchError, words) as caught:
+                targets.folder_for_new(path)
+            self.assertEqual(caught.exception.code, Exit.USAGE)
+
+    def test_the_bare_name_of_a_device(self) -> None:
+        name = next((entry.name for entry in Path("/dev").iterdir() if entry.is_block_device()), "")
+        if not name:
+            self.skipTest("there is no block device in /dev")
+        for check in (targets.folder_for_new, targets.status_of):
+            with self.assertRaisesRegex(BenchError, f"There is: /dev/{name}"):
+                check(name)
+
+    def test_every_command_refuses_a_typo_before_it_works(self) -> None:
+        for command in (["compare", "--target"], ["gate", "--target"], ["qemu", "--target"],
+                        ["reproduce", "--target"], ["qualify", "--read-only"]):
+            with self.subTest(command=command), \
+                    contextlib.redirect_stderr(io.StringIO()) as said, \
+                    mock.patch("benchlib.prepare.set_up", side_effect=AssertionError("set up")):
+                self.assertEqual(cli.main([*command, "/dev/nvme99n1"]), Exit.USAGE)
+                self.assertIn("/dev/nvme99n1: ", said.getvalue())
 
     @unittest.skipIf(os.geteuid() == 0, "root may read everything")
     def test_no_permission(self) -> None:
@@ -83,7 +131,7 @@ class Files(unittest.TestCase):
             targets.check_block_size(target, SIZE * 2)
 
     def test_polling_needs_a_device_that_polls(self) -> None:
-        self.assertIn("O_DIRECT", contenders.needs_polling_device(self.target()))
+        self.assertIn("O_DIRECT", engines.needs_polling_device(self.target()))
 
 
 class Scratch(unittest.TestCase):

@@ -11,11 +11,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import BENCH, ROOT, build_folder, main
-from benchlib import results
+from support import BENCH, build_folder, main
 from benchlib.errors import Exit
 from benchlib.gate import store
 from benchlib.gate.slow import slow_library
+from benchlib.result import storage
 
 DELAY_NS = 160  # as many instructions, of about 3200
 
@@ -30,18 +30,18 @@ class Vm(unittest.TestCase):
             if done.returncode == 2:
                 self.skipTest(done.stderr.strip())
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            result = results.read(Path(folder, "vfio"))
+            result = storage.read(Path(folder, "vfio"))
             self.assertTrue((Path(folder, "vfio", "chart.svg")).exists())
         self.assertTrue(result.complete)
         self.assertEqual([target.name for target in result.targets], ["vda"])
-        self.assertEqual([(s.round, s.contender) for s in result.samples if s.position == 0],
-                         [(0, result.samples[0].contender), (1, result.samples[1].contender)])
-        self.assertEqual({sample.contender for sample in result.samples}, {"native", "vfio-block"})
+        self.assertEqual([(s.round, s.engine) for s in result.samples if s.position == 0],
+                         [(0, result.samples[0].engine), (1, result.samples[1].engine)])
+        self.assertEqual({sample.engine for sample in result.samples}, {"native", "vfio-block"})
         emulated = "TCG" in result.environment.cpu
         self.assertEqual(any("emulated" in note for note in result.environment.notes), emulated)
 
     def test_the_gate_counts_a_slowdown(self) -> None:
-        slow = slow_library(ROOT, DELAY_NS, [])
+        slow = slow_library(build_folder(), DELAY_NS)
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [BENCH, "gate", "--count", "--no-build", "--baseline", build_folder(),
