@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """
 The Debian packages: they build, lintian has nothing to say, and a fresh Debian 12, made for this and
-thrown away, can install and use them.
+thrown away, can install and use them. The fio of Debian 13 takes the same library for its engine.
 
 usage: packages.py FOLDER
 """
@@ -10,11 +10,13 @@ usage: packages.py FOLDER
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "style"))
+sys.path[:0] = [str(HERE.parent / "style"), str(HERE.parent / "diff")]
 
+from lib.root import Unreachable, make_root  # noqa: E402
 from tap import ROOT, Tap, problem_of, run  # noqa: E402
 
 NEEDED = ("dpkg-buildpackage", "dh", "lintian", "mmdebstrap")
@@ -27,8 +29,8 @@ def build(tap: Tap, folder: Path) -> bool:
     done = run([ROOT / "scripts" / "package", "--no-setup", "--output", folder])
     tap.case("scripts/package builds them", problem_of(done))
     names = sorted(deb.name.split("_")[0] for deb in folder.glob("*.deb") if "dbgsym" not in deb.name)
-    wanted = ["libblkio-dev", "libblkio-tools", "libblkio1"]
-    tap.case("all three are there", [] if names == wanted else [f"{names}"])
+    wanted = ["libblkio-dev", "libblkio-tools", "libblkio1", "librust-blkio-dev"]
+    tap.case("all four are there", [] if names == wanted else [f"{names}"])
     return names == wanted
 
 
@@ -39,7 +41,7 @@ def lint(tap: Tap, folder: Path) -> None:
 
 def archive() -> str:
     """Where this machine's own packages come from."""
-    library = ROOT / "tests" / "diff" / "lib" / "apt.sh"
+    library = ROOT / "scripts" / "setuplib" / "archive.sh"
     return run(["bash", "-c", f'. "{library}" && archive']).stdout.strip()
 
 
@@ -60,6 +62,29 @@ def fresh_debian(tap: Tap, folder: Path) -> None:
         tap.case(match[2], (said or ["no words"]) if match[1] else [])
 
 
+def debian_13(tap: Tap, folder: Path) -> None:
+    """The library of the package in Debian 13's fio, if its source could be had for the build."""
+    case = "Debian 13's fio runs the same library"
+    try:
+        make_root()
+    except Unreachable as reason:
+        tap.skip(case, str(reason))
+        return
+    fio = [ROOT / "tests" / "diff" / "run-in-root", "fio"]
+    version = run([*fio, "--version"]).stdout.strip()
+    if not (ROOT / ".deps" / version).exists():
+        tap.skip(case, f"scripts/setup --fio-versions could not get the source of {version}")
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for deb in folder.glob("libblkio1_*.deb"):
+            run(["dpkg-deb", "-x", deb, scratch])
+        library = next(Path(scratch).rglob("libblkio.so.1"))
+        done = run([*fio, "--name=t", f"--ioengine=external:{library}", "--filename=data",
+                    "--rw=randwrite", "--bs=4k", "--iodepth=8", "--verify=crc32c", "--size=1m"],
+                   cwd=scratch)
+        tap.case(case, problem_of(done))
+
+
 def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     tap = Tap()
@@ -70,6 +95,7 @@ def main() -> None:
     if build(tap, folder):
         lint(tap, folder)
         fresh_debian(tap, folder)
+        debian_13(tap, folder)
     tap.finish()
 
 
