@@ -371,7 +371,7 @@ static void single_issuer_in_the_child(struct device *d)
 	int status;
 
 	use_queue(&(struct user){ .q = h.inherited });
-	child = (pid_t)SYS(fork());
+	child = fork_user();
 	if (!child) {
 		h.own.q = blkio_get_queue(start_with_combination(d, 1u << 0), 0);
 		use_both(&h);

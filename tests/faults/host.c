@@ -131,11 +131,6 @@ static void fork_with_requests_in_flight(struct device *d)
 	char *buf, *childs;
 	int status;
 
-#ifdef __SANITIZE_ADDRESS__
-	if (!strcmp(d->target->driver, "posix"))
-		SKIP("a child of a process with threads can wait forever for a lock of "
-		     "AddressSanitizer's allocator");
-#endif
 	b = device_start(d);
 	q = blkio_get_queue(b, 0);
 	buf = buffer((size_t)N * BLOCK);
@@ -148,7 +143,7 @@ static void fork_with_requests_in_flight(struct device *d)
 		else
 			queue_writes(q, buf, i);
 		CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
-		pid = (pid_t)SYS(fork());
+		pid = fork_user();
 		if (!pid)
 			be_child(d, childs);
 		collect(q);

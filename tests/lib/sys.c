@@ -81,6 +81,44 @@ unsigned count_threads(void)
 	return (unsigned)st.st_nlink - 2;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* The kernel's own, of io_uring, run nothing of this process. */
+static bool has_other_threads(void)
+{
+	DIR *dp = opendir("/proc/self/task");
+	unsigned own = 0;
+	struct dirent *e;
+
+	CHECK(dp);
+	while ((e = readdir(dp))) {
+		char path[64], name[16] = "";
+		FILE *f;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", e->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(name, sizeof(name), f) && strncmp(name, "iou-", 4))
+			own++;
+		fclose(f);
+	}
+	closedir(dp);
+	return own > 1;
+}
+#endif
+
+pid_t fork_user(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	if (has_other_threads())
+		SKIP("a child of a process with threads can wait forever for a lock of "
+		     "AddressSanitizer's allocator");
+#endif
+	return (pid_t)SYS(fork());
+}
+
 static void list_one(int fd, void *arg)
 {
 	char link[64], to[256];

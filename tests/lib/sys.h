@@ -19,6 +19,12 @@ void list_fds(void);
 /* Wait until no more than n are open: a thread that is not joined may close one last. */
 void await_fds(unsigned n);
 unsigned count_threads(void);
+/*
+ * fork() for a child that calls the library. Skips the case under AddressSanitizer when this
+ * process has several threads: one may hold a lock of its allocator, for which the child would wait
+ * forever.
+ */
+pid_t fork_user(void);
 /* Mappings of memfds and rings: what a region or queue leaves behind when it is not cleaned up. */
 unsigned count_special_maps(void);
 /* Why is this process stuck? */
