@@ -13,7 +13,10 @@ from typing import Callable
 from .builds import Build, StepFailed, run_tests
 from .results import FAILED, UNSTEADY, Result, results_of
 
-_NO_LUCK = re.compile(r"Sanitizer|libFuzzer|runtime error:|killed by signal|core dumped")
+# What the head or the end of a report says. A bare name is none: reasons of skips mention sanitizers.
+_NO_LUCK = re.compile(r"(ERROR|WARNING|FATAL|SUMMARY): (\w+Sanitizer|libFuzzer)"
+                      r"|Sanitizer: ?(CHECK failed|DEADLYSIGNAL)|runtime error:"
+                      r"|killed by signal|core dumped")
 
 
 def may_be_luck(record: dict, results: list[Result]) -> bool:

@@ -27,11 +27,21 @@ case $1 in
 	[ "$runs" -gt 1 ] ;;
 */broken) exit 1 ;;
 */crash) [ "$runs" -gt 1 ] || kill -SEGV $$ ;;
+*/skipper)
+	echo "ok 1 - a # SKIP the child would wait for AddressSanitizer's allocator"
+	[ "$runs" -gt 1 ] || printf 'not '
+	printf 'ok 2 - b\n'
+	[ "$runs" -gt 1 ] || echo "# timed out after 80 s"
+	echo 1..2; [ "$runs" -gt 1 ] ;;
+*/leak) [ "$runs" -gt 1 ] || { echo "==7==ERROR: LeakSanitizer: detected memory leaks"; exit 1; } ;;
+*/end) [ "$runs" -gt 1 ] || { echo "SUMMARY: AddressSanitizer: 8 byte(s) leaked"; exit 1; } ;;
+*/undefined) [ "$runs" -gt 1 ] || { echo "a.c:1:2: runtime error: overflow" >&2; exit 1; } ;;
 */race) [ "$runs" -gt 1 ] || { echo "WARNING: ThreadSanitizer: data race" >&2; exit 1; } ;;
 */late) echo "ok 1 - a"; echo 1..1; [ "$runs" -gt 1 ] || exit 124 ;;
 */died) [ "$runs" -gt 1 ] && echo "ok 1 - a"; echo 1..1 ;;
 esac
 """
+SPEAK_TAP = ("tap", "died", "late", "skipper")
 
 
 class Small(Build):
@@ -47,7 +57,7 @@ def results(folder: Path, most: int, tests: tuple[str, ...]) -> tuple[dict[str, 
     (folder / "script").chmod(0o755)
     (folder / "meson.build").write_text("project('small')\n" + "".join(
         f"test('{t}', files('script'), args: '{folder / t}', suite: '{t}'"
-        f"{', protocol: %r' % 'tap' if t in ('tap', 'died', 'late') else ''})\n" for t in tests))
+        f"{', protocol: %r' % 'tap' if t in SPEAK_TAP else ''})\n" for t in tests))
     done = run(["meson", "setup", folder / "build", folder])
     if done.returncode:
         raise RuntimeError("\n".join(problem_of(done)))
@@ -64,10 +74,15 @@ CASES = {
         "steady": ["passed"], "unsteady": ["passed", "unsteady"],
         "tap": ["passed", "passed", "unsteady"], "late": ["passed", "unsteady"]},
         "5 passed, 0 failed, 0 skipped"),
+    "a skip that names a sanitizer is no report of one": (3, {
+        "steady": ["passed"], "skipper": ["skipped", "passed", "unsteady"]},
+        "2 passed, 0 failed, 1 skipped"),
     "what fails again has failed": (3, {
         "steady": ["passed"], "broken": ["failed"]}, "1 passed, 1 failed, 0 skipped"),
     "neither a crash nor a sanitizer's report is luck": (3, {
-        "crash": ["failed"], "race": ["failed"], "died": ["failed"]},
+        "crash": ["failed"], "race": ["failed"], "leak": ["failed"]}, "0 passed, 3 failed, 0 skipped"),
+    "nor is the end of a report, or of a program": (3, {
+        "end": ["failed"], "undefined": ["failed"], "died": ["failed"]},
         "0 passed, 3 failed, 0 skipped"),
     "many failures are not luck": (1, {
         "unsteady": ["failed"], "unsteady2": ["failed"]}, "0 passed, 2 failed, 0 skipped"),
