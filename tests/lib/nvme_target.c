@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -266,7 +265,6 @@ void nvme_target_run(const struct nvme_target *t, int listener)
 {
 	const int on = 1;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
 		struct target_connection *c = calloc(1, sizeof(*c));
@@ -336,7 +334,7 @@ void nvme_target_start(struct nvme_target *t)
 	int listener = nvme_target_listen(t), null;
 
 	fflush(NULL);
-	t->pid = (pid_t)SYS(fork());
+	t->pid = (pid_t)SYS(fork_dependent());
 	if (!t->pid) {
 		/* Not the test's output: the harness reads that until its last writer is gone. */
 		null = open("/dev/null", O_RDWR);

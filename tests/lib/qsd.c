@@ -2,13 +2,13 @@
 /* See qsd.h. */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "qsd.h"
+#include "sys.h"
 #include "test.h"
 
 #define PROGRAM "qemu-storage-daemon"
@@ -33,7 +33,6 @@ static _Noreturn void run_daemon(char *const argv[])
 	dup2(null, STDIN_FILENO);
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getenv("QEMU_STORAGE_DAEMON")) {
 		for (size_t i = 0; argv[i]; i++)
 			shell[3 + i] = argv[i];
@@ -154,7 +153,7 @@ void qsd_restart(struct qsd *s, const char *blockdev, const char *options)
 	}
 	unlink(s->socket);
 	fflush(NULL);
-	s->pid = (pid_t)SYS(fork());
+	s->pid = (pid_t)SYS(fork_dependent());
 	if (!s->pid)
 		run_daemon(argv);
 	wait_until_ready(s);

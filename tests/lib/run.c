@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -161,12 +160,11 @@ static void start_case(struct running *r)
 	r->deadline = clock_ns() + r->o.timeout * 1000000000LL;
 	r->out = open_memstream(&r->o.text, &r->o.len);
 	fflush(NULL);
-	if (!r->out || pipe2(pipefd, O_CLOEXEC) < 0 || (r->pid = fork()) < 0) {
+	if (!r->out || pipe2(pipefd, O_CLOEXEC) < 0 || (r->pid = fork_dependent()) < 0) {
 		perror("test harness");
 		exit(EXIT_FAILURE);
 	}
 	if (!r->pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setpgid(0, 0);
 		dup2(pipefd[1], STDOUT_FILENO);
 		dup2(pipefd[1], STDERR_FILENO);

@@ -119,6 +119,18 @@ pid_t fork_user(void)
 	return (pid_t)SYS(fork());
 }
 
+pid_t fork_dependent(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(EXIT_FAILURE);
+	}
+	return pid;
+}
+
 static void list_one(int fd, void *arg)
 {
 	char link[64], to[256];

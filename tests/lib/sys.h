@@ -25,6 +25,11 @@ unsigned count_threads(void);
  * forever.
  */
 pid_t fork_user(void);
+/*
+ * fork() for a child that is killed when this thread ends, also where that is before the child has
+ * run at all.
+ */
+pid_t fork_dependent(void);
 /* Mappings of memfds and rings: what a region or queue leaves behind when it is not cleaned up. */
 unsigned count_special_maps(void);
 /* Why is this process stuck? */

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +30,6 @@ static _Noreturn void run(const struct tgt *t, const char *command)
 	dup2(null, STDIN_FILENO);
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setenv("TGT_IPC_SOCKET", t->control, 1);
 	execlp("sh", "sh", "-c", command, NULL);
 	_exit(127);
@@ -45,7 +43,7 @@ bool tgt_admin(const struct tgt *t, const char *command)
 
 	snprintf(line, sizeof(line), "exec tgtadm --lld iscsi %s", command);
 	fflush(NULL);
-	pid = (pid_t)SYS(fork());
+	pid = (pid_t)SYS(fork_dependent());
 	if (!pid)
 		run(t, line);
 	SYS(waitpid(pid, &status, 0));
@@ -132,7 +130,7 @@ void tgt_start(struct tgt *t)
 	}
 	snprintf(command, sizeof(command), "exec tgtd -f --iscsi portal=127.0.0.1:%d", t->port);
 	fflush(NULL);
-	t->pid = (pid_t)SYS(fork());
+	t->pid = (pid_t)SYS(fork_dependent());
 	if (!t->pid)
 		run(t, command);
 	wait_until_up(t);

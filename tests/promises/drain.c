@@ -4,7 +4,6 @@
  * says is true, and each request has one completion. blkio_remove_queue() is the same for a queue.
  */
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -172,11 +171,9 @@ static void destroy(struct setting *s)
 static void child_has_a_copy(struct setting *s)
 {
 	struct hold *h = hold_start(s, PER_QUEUE);
-	pid_t pid = fork();
+	pid_t pid = (pid_t)SYS(fork_dependent());
 
-	SYS(pid);
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
 		_exit(0);
 	}

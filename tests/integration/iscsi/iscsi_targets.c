@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -394,9 +393,8 @@ static pid_t start_istgt(int port)
 		 "touch %s/auth; exec istgt -c %s -D >%s/log 2>&1 </dev/null", test_dir(), config,
 		 test_dir());
 	fflush(NULL);
-	pid = (pid_t)SYS(fork());
+	pid = (pid_t)SYS(fork_dependent());
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execlp("sh", "sh", "-c", command, NULL);
 		_exit(127);
 	}

@@ -2,7 +2,6 @@
 /* See server.h. */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,7 +72,6 @@ static _Noreturn void run(const struct nbd_server *s)
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execvp(argv[0], argv);
 	_exit(127);
 }
@@ -82,7 +80,7 @@ void nbd_server_spawn(struct nbd_server *s)
 {
 	unlink(s->socket);
 	fflush(NULL);
-	s->pid = (pid_t)SYS(fork());
+	s->pid = (pid_t)SYS(fork_dependent());
 	if (!s->pid)
 		run(s);
 }

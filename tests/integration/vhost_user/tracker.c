@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "message.h"
+#include "sys.h"
 #include "test.h"
 
 #define BIT(n) (1ull << (n))
@@ -338,7 +338,6 @@ void tracker_init(struct tracker *t, bool packed, bool indirect)
 /* In a child that shall have nothing of the client's but its memory. */
 static _Noreturn void serve(struct tracker *t, int listener)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(listener, 0);
 	syscall(SYS_close_range, 1, ~0u, 0);
 	server = (struct tracker_server){ .shared = t->shared,
@@ -356,7 +355,7 @@ void tracker_start(struct tracker *t, unsigned steps)
 
 	t->shared->steps_left = steps;
 	fflush(NULL);
-	t->pid = (pid_t)SYS(fork());
+	t->pid = (pid_t)SYS(fork_dependent());
 	if (!t->pid)
 		serve(t, listener);
 	close(listener);
@@ -364,11 +363,10 @@ void tracker_start(struct tracker *t, unsigned steps)
 
 static _Noreturn void supervise(struct tracker *t, int listener)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(listener, 0);
 	syscall(SYS_close_range, 1, ~0u, 0);
 	for (;;) {
-		pid_t pid = fork();
+		pid_t pid = fork_dependent();
 
 		if (!pid)
 			serve(t, 0);
@@ -385,7 +383,7 @@ void tracker_keep(struct tracker *t)
 
 	fflush(NULL);
 	t->shared->servers = 0;
-	t->pid = (pid_t)SYS(fork());
+	t->pid = (pid_t)SYS(fork_dependent());
 	if (!t->pid)
 		supervise(t, listener);
 	close(listener);
