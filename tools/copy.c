@@ -29,8 +29,8 @@ const char tool_help[] =
     "                        are not read, and zeroes are written by requests that say so\n"
     "  -s, --skip-errors     continue after media errors of SOURCE: the copy has zeroes where\n"
     "                        SOURCE cannot be read, with a warning; the exit status is 1\n"
-    "  -d, --depth=N         blocks in flight at a time (8)\n"
-    "  -b, --block-size=SIZE bytes per request (256K, less if a device has lower limits)\n"
+    "  -d, --depth=N         blocks in flight at a time (4M of them, but 2 to 32 blocks)\n"
+    "  -b, --block-size=SIZE bytes per request (1M, less if a device has lower limits)\n"
     "  -f, --force           write to DESTINATION even if it is in use, overlaps SOURCE, or has\n"
     "                        too little space\n"
     "  -q, --quiet           print only errors\n"
@@ -43,17 +43,18 @@ const char tool_help[] =
     "  blkio-copy --resize virtio-blk-vhost-user:path=/run/vhost.sock ./backup.img\n"
     "  blkio-copy --verify ./disk.img nvme-io_uring:path=/dev/ng0n1\n";
 
-#define BLOCK_DEFAULT (256 << 10)
+#define BLOCK_DEFAULT (1 << 20)
 #define BLOCK_MIN     4096
 #define BLOCK_MAX     (64 << 20)
+#define IN_FLIGHT     (4 << 20) /* bytes, without --depth */
 #define ZEROES_MAX    (16 << 20)
 #define EXTENT_ALIGN  4096
 
 static struct {
 	bool resize, larger, verify, compare, no_zeroes, skip_errors, force, quiet, progress;
-	unsigned depth;
+	unsigned depth; /* 0: not given */
 	size_t block;
-} options = { .depth = 8, .block = BLOCK_DEFAULT };
+} options = { .block = BLOCK_DEFAULT };
 
 /* ---- Sizes -------------------------------------------------------------------------------- */
 
@@ -120,6 +121,13 @@ static size_t block_size(const struct target *src, const struct target *dst)
 				 both[i]->text, block, (unsigned long long)align);
 	}
 	return block;
+}
+
+static unsigned default_depth(size_t block)
+{
+	size_t depth = IN_FLIGHT / block;
+
+	return depth < 2 ? 2 : depth > 32 ? 32 : (unsigned)depth;
 }
 
 /* Of a request that writes zeroes: long, but short enough to be interrupted soon. */
@@ -277,7 +285,7 @@ static void resize(struct pump_plan *plan, struct place *dst)
 
 	if (!options.resize)
 		return;
-	resize_check_space(dst, extents_data(&plan->src.extents), options.force);
+	resize_check_space(dst, plan->size, &plan->src.extents, options.force);
 	if (tool_stop_signal)
 		end_by_signal("copied", 0);
 	old = resize_to(dst, plan->size);
@@ -309,6 +317,7 @@ static void work(struct pump_plan *plan, struct place *src, struct place *dst)
 	connect_both(plan, src, dst);
 	check_sizes(plan->src.t, plan->dst.t, plan->size);
 	plan->block = block_size(plan->src.t, plan->dst.t);
+	plan->depth = options.depth ? options.depth : default_depth(plan->block);
 	plan->zero_align = zero_alignment(&plan->dst);
 	plan->max_zeroes = max_zeroes(plan->dst.t, plan->block);
 	start(plan->src.t);
@@ -389,7 +398,6 @@ int main(int argc, char **argv)
 	};
 
 	parse_options(argc, argv);
-	plan.depth = options.depth;
 	plan.skip_errors = options.skip_errors;
 	plan.find_zeroes = !options.no_zeroes;
 	target_create(&src, argv[optind]);

@@ -53,16 +53,19 @@ static bool has_content(const struct place *dst)
 	return dst->st.st_size > 0;
 }
 
-void resize_check_space(const struct place *dst, uint64_t data, bool force)
+void resize_check_space(const struct place *dst, uint64_t size, struct extents *src, bool force)
 {
 	struct statvfs fs;
-	uint64_t room;
+	uint64_t room, data;
 	char text[160];
 
 	if (dst->fd < 0 || fstatvfs(dst->fd, &fs) < 0 || !fs.f_blocks)
 		return;
 	room = (geteuid() ? fs.f_bavail : fs.f_bfree) * (uint64_t)fs.f_frsize +
 	       (uint64_t)dst->st.st_blocks * 512;
+	if (size <= room)
+		return;
+	data = extents_data(src);
 	if (data <= room)
 		return;
 	snprintf(text, sizeof(text), "the data takes up to %llu bytes, but only %llu are free",

@@ -3,6 +3,7 @@
 #ifndef RESIZE_H
 #define RESIZE_H
 
+#include "extents.h"
 #include "place.h"
 
 /*
@@ -13,11 +14,11 @@
 bool resize_prepare(struct place *dst);
 
 /*
- * Is there room? data: bytes that will be written, at most. Nobody knows how many of them are
- * zeroes or how well the file system compresses, so only a file that has something to lose is
- * protected; force just warns.
+ * Is there room for size bytes, or at least for those of them that are data? src knows, and is
+ * asked only then. Nobody knows how many of the data are zeroes or how well the file system
+ * compresses, so only a file that has something to lose is protected; force just warns.
  */
-void resize_check_space(const struct place *dst, uint64_t data, bool force);
+void resize_check_space(const struct place *dst, uint64_t size, struct extents *src, bool force);
 
 /*
  * Every check has passed: change the size. What is in the file stays, up to there. Returns the
