@@ -275,6 +275,7 @@ int main(int argc, char **argv)
 	struct bench_report report = { .plan = &o.plan };
 	struct target t;
 
+	tool_begin();
 	parse_options(&o, argc, argv);
 	target_create(&t, argv[optind]);
 	prepare(&o, &t);

@@ -397,6 +397,7 @@ int main(int argc, char **argv)
 		.dst = { .t = &dst, .place = &dst_place },
 	};
 
+	tool_begin();
 	parse_options(argc, argv);
 	plan.skip_errors = options.skip_errors;
 	plan.find_zeroes = !options.no_zeroes;

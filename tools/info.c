@@ -279,6 +279,7 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	tool_begin();
 	parse_options(argc, argv);
 	if (optind == argc) {
 		print_drivers();

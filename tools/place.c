@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 
 #include "place.h"
@@ -10,16 +11,22 @@
 
 bool place_find(struct place *p, const struct target *t)
 {
-	char *path = target_setting(t, "path"), *fd = target_setting(t, "fd");
+	const char *path = target_setting(t, "path"), *fd = target_setting(t, "fd");
+	/* The library takes "+3" and "03", too. */
+	int given = fd ? (int)strtol(fd, NULL, 10) : -1;
+	bool found;
 
 	*p = (struct place){ .t = t, .fd = -1 };
-	if (path && *path)
+	if (path && *path) {
 		snprintf(p->path, sizeof(p->path), "%s", path);
-	else if (fd)
-		snprintf(p->path, sizeof(p->path), "/proc/self/fd/%s", fd);
-	if (*p->path && stat(p->path, &p->st) < 0)
+		found = !stat(path, &p->st);
+	} else {
+		snprintf(p->path, sizeof(p->path), "/proc/self/fd/%d", given);
+		found = !fstat(given, &p->st); /* /proc may be missing */
+	}
+	if (!found)
 		*p->path = '\0';
-	return *p->path;
+	return found;
 }
 
 void place_connected(struct place *p)

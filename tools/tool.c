@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* See tool.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,18 @@ void tool_usage(const char *fmt, ...)
 {
 	SAY(fmt);
 	end_by_usage();
+}
+
+/* With O_PATH, the descriptor exists, and reading and writing fail as if it did not. */
+void tool_begin(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_PATH | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 void tool_close_stdout(void)

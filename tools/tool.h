@@ -24,6 +24,11 @@ extern const char tool_name[], tool_help[];
 void tool_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void tool_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void tool_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/*
+ * First of all: if the caller closed a standard descriptor, a device that the tool opens would get
+ * its number, and the tool would write its output to the device.
+ */
+void tool_begin(void);
 /* Before exiting with success: was all of standard output written? */
 void tool_close_stdout(void);
 

@@ -7,7 +7,7 @@ import os
 import unittest
 from pathlib import Path
 
-from support import MIB, ToolTest, main, rings
+from support import MIB, ToolTest, main, rings, run, tool
 
 TYPES = {"bool": bool, "int": int, "uint64": int, "str": str}
 STATES = ["created", "connected", "started"]
@@ -55,6 +55,18 @@ class Drivers(ToolTest):
     def test_output_that_cannot_be_written(self) -> None:
         with open("/dev/full", "w", encoding="ascii") as full:
             self.fails("info", "--json", stdout=full, says="No space left")
+
+    def test_closed_standard_descriptors(self) -> None:
+        """What is opened must not become standard output, which would then go to the disk."""
+        for driver in ("posix",) if rings.why_not() else ("posix", "io_uring"):
+            path = self.file("disk", size=MIB)
+            command = f'exec "{tool("info")}" --properties {driver}:path="{path}"'
+            done = run("/bin/sh", "-c", f"{command} >&-")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("cannot write to standard output", done.stderr)
+            for closed in ("<&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"):
+                run("/bin/sh", "-c", f"{command} {closed}")
+            self.assertEqual(path.read_bytes(), bytes(MIB))
 
 
 class Targets(ToolTest):
