@@ -126,6 +126,12 @@ static int wait_interruptibly(struct blkioq *q, unsigned min, struct deadline *d
 	return ret;
 }
 
+/* Where completion n goes. C does not define NULL + 0, which is what max 0 may come with. */
+static inline struct blkio_completion *nth(struct blkio_completion *out, int n)
+{
+	return bk_behind(out, (size_t)n * sizeof(*out));
+}
+
 /* What follows the wait: n completions are in out already. */
 static inline int finish(struct blkioq *q, struct blkio_completion *out, int n, int max)
 {
@@ -135,7 +141,7 @@ static inline int finish(struct blkioq *q, struct blkio_completion *out, int n, 
 		q->enter(q, 0, NULL);
 	}
 	q->core.outstanding -= n;
-	n += bk_collect(q, out + n, max - n);
+	n += bk_collect(q, nth(out, n), max - n);
 	bk_signal_done(q);
 	return n;
 }
@@ -226,7 +232,7 @@ int blkioq_do_io(struct blkioq *q, struct blkio_completion *completions, int min
 		return do_io_busy(q, completions, min, max);
 
 	q->out = completions;
-	q->out_end = completions + max;
+	q->out_end = nth(completions, max);
 	ret = q->enter(q, min, NULL);
 	n = q->out - completions;
 	if (unlikely((uintptr_t)q->backlog.head | q->nr_done || ret < 0 || n < min))
