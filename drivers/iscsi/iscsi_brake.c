@@ -19,35 +19,25 @@ static bool put_socket(int from, int at)
 	return syscall(SYS_dup3, from, at, O_CLOEXEC) >= 0;
 }
 
-/* Without descriptors to spare, the connection ends, which ends the call, too. */
-static void swap(struct iscsi_brake *k)
-{
-	int dry = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	k->own = dry < 0 ? -1 : fcntl(k->sock, F_DUPFD_CLOEXEC, 0);
-	if (k->own < 0 || !put_socket(dry, k->sock))
-		shutdown(k->sock, SHUT_RDWR);
-	if (dry >= 0)
-		close(dry);
-}
-
 static void pull(struct iscsi_brake *k, uint32_t call)
 {
 	pthread_mutex_lock(&k->lock);
 	if (__atomic_compare_exchange_n(&k->call, &(uint32_t){ call }, call | ISCSI_PULLED, false,
-					__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		swap(k);
+					__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		/* If the kernel refuses, the connection ends, which ends the call, too. */
+		k->pulled = put_socket(k->dry, k->sock);
+		if (!k->pulled)
+			shutdown(k->sock, SHUT_RDWR);
+	}
 	pthread_mutex_unlock(&k->lock);
 }
 
 void iscsi_brake_release(struct iscsi_brake *k, uint32_t call)
 {
 	pthread_mutex_lock(&k->lock);
-	if (k->own >= 0) {
+	if (k->pulled)
 		put_socket(k->own, k->sock);
-		close(k->own);
-		k->own = -1;
-	}
+	k->pulled = false;
 	__atomic_store_n(&k->call, call - ISCSI_READS + ISCSI_CALL, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&k->lock);
 }
@@ -104,15 +94,39 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* Not when the brake is pulled: then there may be none left. */
+static int open_sockets(struct iscsi_brake *k)
+{
+	k->dry = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (k->dry < 0)
+		return bk_err(errno, "cannot watch the iSCSI session: socket: %m");
+	k->own = fcntl(k->sock, F_DUPFD_CLOEXEC, 0);
+	if (k->own >= 0)
+		return 0;
+	close(k->dry);
+	return bk_err(errno, "cannot watch the iSCSI session: fcntl: %m");
+}
+
+static void close_sockets(const struct iscsi_brake *k)
+{
+	close(k->own);
+	close(k->dry);
+}
+
 int iscsi_brake_init(struct iscsi_brake *k, int sock)
 {
 	int ret;
 
-	*k = (struct iscsi_brake){ .sock = sock, .own = -1 };
+	*k = (struct iscsi_brake){ .sock = sock };
+	ret = open_sockets(k);
+	if (ret < 0)
+		return ret;
 	pthread_mutex_init(&k->lock, NULL);
 	ret = watcher_start(&k->watcher, "iSCSI session", run, k);
-	if (ret < 0)
+	if (ret < 0) {
 		pthread_mutex_destroy(&k->lock);
+		close_sockets(k);
+	}
 	return ret;
 }
 
@@ -122,4 +136,5 @@ void iscsi_brake_exit(struct iscsi_brake *k)
 		return;
 	watcher_stop(&k->watcher);
 	pthread_mutex_destroy(&k->lock);
+	close_sockets(k);
 }

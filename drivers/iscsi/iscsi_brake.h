@@ -19,9 +19,11 @@ struct iscsi_brake {
 	uint32_t call;
 	bool awake; /* atomic: the thread looks */
 	int sock;   /* libiscsi's, while the session lives */
+	int own;    /* the connection's, under another number */
+	int dry;    /* a socket from which there is nothing to read */
 	struct watcher watcher;
 	pthread_mutex_t lock; /* of what follows: for as long as it takes to put a socket */
-	int own;	      /* the connection's, while it is not libiscsi's; -1 */
+	bool pulled;	      /* libiscsi has the dry one */
 };
 
 enum { ISCSI_READS = 1, ISCSI_PULLED = 2, ISCSI_CALL = 4 };

@@ -13,6 +13,7 @@
 #include "sys.h"
 #include "test.h"
 #include "unit.h"
+#include "ways.h"
 
 enum { LEN = 64 << 10, SEED = 3 };
 
@@ -402,6 +403,33 @@ static pid_t start_istgt(int port)
 }
 
 /* Its bursts are shorter than our requests. */
+/*
+ * libiscsi reads for long at a time, and is made to pause. That takes no descriptors that are not
+ * there, and costs no connection.
+ */
+static void no_descriptors(struct device *d)
+{
+	enum { READS = 256 };
+	struct tgt t = { 0 };
+	unsigned char seen[READS] = { 0 };
+	char *buf = buffer(UNIT_SIZE);
+	struct blkio *b;
+
+	(void)d;
+	unit_start(&t);
+	b = unit_create(&t, "");
+	CHECK_OK(blkio_set_int(b, "reconnect-timeout", 0));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	allow_more_fds(0);
+	for (int i = 0; i < READS; i++)
+		blkioq_read(blkio_get_queue(b, 0), 0, buf, UNIT_SIZE, &seen[i], 0);
+	collect_each(blkio_get_queue(b, 0), WAIT_BLOCK, READS, 0);
+	blkio_destroy(&b);
+	buffer_free(buf);
+	tgt_kill(&t);
+}
+
 static void istgt(struct device *d)
 {
 	char uri[128];
@@ -439,6 +467,7 @@ static const struct test tests[] = {
 	{ "CHAP in both directions", mutual_chap, 0 },
 	{ "several queues", several_queues, 0 },
 	{ "no space left", no_space, 0 },
+	{ "no descriptors left", no_descriptors, .timeout = 120 },
 	{ "istgt", istgt, 0 },
 };
 TEST_MAIN(tests)
