@@ -514,6 +514,9 @@ static inline void bk_fail(struct blkioq *q, struct bk_req *r, int errnum, const
 	bk_complete_slow(q, r, -errnum);
 }
 
+/* For queue_init(): where this queue's requests must end, if that is not lim.end. */
+void bk_queue_set_end(struct blkioq *q, uint64_t end);
+
 /*
  * The device has changed since connect(), for example its block size. From now on every request
  * that is submitted fails with ENODEV and msg, static text; so do capacity and new queues. The

@@ -43,16 +43,16 @@ cold_path bool bk_add_requests(struct blkioq *q)
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
-static void set_limits(struct blkioq *q)
+void bk_queue_set_end(struct blkioq *q, uint64_t end)
 {
 	const struct bk_limits *l = &q->b->lim;
-	uint64_t max = min_u64(l->end, BK_PLAIN_MAX);
+	uint64_t max = min_u64(end, BK_PLAIN_MAX);
 
 	if (l->max_transfer)
 		max = min_u64(max, l->max_transfer);
 	if (l->max_segment_len)
 		max = min_u64(max, l->max_segment_len);
-	q->end = l->end;
+	q->end = end;
 	q->request_mask = l->request_alignment - 1;
 	q->buf_mask = l->takes_odd_buffers ? 0 : l->buf_alignment - 1;
 	q->max_read = l->write_only ? 0 : max;
@@ -77,7 +77,7 @@ int bk_queue_new(struct blkio *b, int index, bool poll, struct blkioq **qp)
 	q->completion_fd = -1;
 	bk_list_init(&q->backlog);
 	bk_list_init(&q->done);
-	set_limits(q);
+	bk_queue_set_end(q, b->lim.end);
 
 	ret = bk_check_gone(b);
 	if (ret < 0)

@@ -304,7 +304,7 @@ static int iscsi_queue_init(struct blkio *b, struct blkioq *bq)
 	const struct bk_deadline deadline = bk_deadline(b);
 	struct iscsi_session *s = d->first;
 	struct iscsi_isid isid;
-	const char *changed;
+	const char *changed = NULL;
 	int ret = 0;
 
 	if (s)
@@ -313,8 +313,12 @@ static int iscsi_queue_init(struct blkio *b, struct blkioq *bq)
 		ret = iscsi_isid_choose(&isid);
 	if (!ret && !s)
 		ret = iscsi_another_session(d, &isid, &deadline, &s, &changed);
+	if (changed)
+		bk_set_gone(b, changed);
 	if (ret < 0)
 		return ret;
+	if (!d->comeback.timeout_ms)
+		bk_queue_set_end(bq, d->size);
 	describe_queue(iscsi_queue_of(bq), d, &isid);
 	ret = iscsi_queue_open(iscsi_queue_of(bq), s, d->queue_size);
 	if (!ret)

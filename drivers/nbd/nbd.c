@@ -235,15 +235,19 @@ static int nbd_queue_init(struct blkio *b, struct blkioq *bq)
 	const struct bk_deadline deadline = bk_deadline(b);
 	struct nbd_connection c = d->first;
 	struct nbd_export e;
-	const char *changed;
+	const char *changed = NULL;
 	int ret = 0;
 
 	if (c.sock < 0)
 		ret = nbd_another_connection(d, &deadline, &c, &e, &changed);
 	else
 		e = d->e;
+	if (changed)
+		bk_set_gone(b, changed);
 	if (ret < 0)
 		return ret;
+	if (!d->comeback.timeout_ms)
+		bk_queue_set_end(bq, e.size);
 	ret = nbd_queue_open(nbd_queue_of(bq), &c, &e, d->queue_size);
 	if (!ret)
 		d->first = NBD_NO_CONNECTION;

@@ -71,7 +71,7 @@ uint64_t nbd_size(const struct nbd_dev *d)
 	return __atomic_load_n(&d->e.size, __ATOMIC_RELAXED);
 }
 
-/* What is no longer as the limits have it; NULL: nothing. */
+/* What is no longer as the limits have it; NULL: nothing. The size may differ. */
 static const char *changes(const struct nbd_dev *d, const struct nbd_export *e)
 {
 	const struct nbd_export *was = &d->e;
@@ -82,9 +82,19 @@ static const char *changes(const struct nbd_dev *d, const struct nbd_export *e)
 		return NOT_WHAT_IT_WAS "it supports other operations";
 	if (e->min_block != was->min_block || e->max_transfer != was->max_transfer)
 		return NOT_WHAT_IT_WAS "it has other block sizes";
-	if (e->size != nbd_size(d) && !d->comeback.timeout_ms)
-		return NOT_WHAT_IT_WAS "it has another size";
 	return NULL;
+}
+
+/*
+ * A server that says nothing of block sizes does not say that they have changed either: what was
+ * assumed of an even size still holds for an odd one, up to its last whole block.
+ */
+static void assume_blocks(const struct nbd_export *was, struct nbd_export *e)
+{
+	if (e->has_blocks || was->has_blocks)
+		return;
+	e->min_block = was->min_block;
+	e->size &= ~((uint64_t)e->min_block - 1);
 }
 
 int nbd_another_connection(struct nbd_dev *d, const struct bk_deadline *deadline,
@@ -101,6 +111,7 @@ int nbd_another_connection(struct nbd_dev *d, const struct bk_deadline *deadline
 	ret = nbd_open_connection(d, &d->target, NBD_MODE(d->e.mode), deadline, c, e);
 	if (ret < 0)
 		return ret;
+	assume_blocks(&d->e, e);
 	*changed = changes(d, e);
 	if (*changed) {
 		nbd_close_connection(c);

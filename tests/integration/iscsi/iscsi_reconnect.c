@@ -199,11 +199,67 @@ static void comes_back_different(struct device *d)
 	buffer_free(buf);
 }
 
+/* ---- A queue that is added ---------------------------------------------------------------- */
+
+/* The target is another one by then, and the instance has no "reconnect-timeout". */
+static struct blkio *begin_and_replace(struct tgt *t, unsigned block_size, off_t size)
+{
+	struct blkio *b;
+
+	*t = (struct tgt){ 0 };
+	unit_start(t);
+	b = unit_create(t, "");
+	CHECK_OK(blkio_set_int(b, "reconnect-timeout", 0));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	tgt_kill(t);
+	SYS(truncate(unit_file(), size));
+	t->block_size = block_size;
+	tgt_start(t);
+	return b;
+}
+
+static void added_with_another_size(struct device *d)
+{
+	char *buf = buffer(BLOCK);
+	struct tgt t;
+	struct blkio *b = begin_and_replace(&t, 512, 2 * UNIT_SIZE);
+
+	(void)d;
+	CHECK_EQ(blkio_add_queue(b), 1);
+	CHECK_EQ(get_u64(b, "capacity"), 2 * UNIT_SIZE);
+	CHECK_EQ(io_read(blkio_get_queue(b, 1), UNIT_SIZE, buf, BLOCK, 0), 0);
+	CHECK_IO_ERR(io_read(blkio_get_queue(b, 1), 2 * UNIT_SIZE, buf, BLOCK, 0), EINVAL,
+		     "capacity");
+	blkio_destroy(&b);
+	buffer_free(buf);
+	tgt_kill(&t);
+}
+
+/* What it finds counts for the whole instance. */
+static void added_to_another(struct device *d)
+{
+	char *buf = buffer(BLOCK);
+	struct tgt t;
+	struct blkio *b = begin_and_replace(&t, 4096, UNIT_SIZE);
+	uint64_t capacity;
+
+	(void)d;
+	CHECK_ERR(blkio_add_queue(b), ENODEV, "block size");
+	CHECK_IO_ERR(io_read(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), ENODEV, "block size");
+	CHECK_ERR(blkio_get_uint64(b, "capacity", &capacity), ENODEV, "block size");
+	blkio_destroy(&b);
+	buffer_free(buf);
+	tgt_kill(&t);
+}
+
 static const struct test tests[] = {
 	{ "killed under load", killed_under_load, .timeout = 120 },
 	{ "does not come back", does_not_come_back, .timeout = 60 },
 	{ "a unit that is removed", unit_is_removed, 0 },
 	{ "without reconnecting", without_reconnecting, 0 },
 	{ "a unit that comes back different", comes_back_different, 0 },
+	{ "a queue that finds another size", added_with_another_size, 0 },
+	{ "a queue that finds another unit", added_to_another, 0 },
 };
 TEST_MAIN(tests)

@@ -198,6 +198,101 @@ static void returns_with_another_size(struct device *d)
 	buffer_free(buf);
 }
 
+/* Nobody has said anything of blocks: that the size is odd does not make them other ones. */
+static void returns_with_an_odd_size(struct device *d)
+{
+	static const char *const odd[] = {
+		"nbdkit", "-f",	     "-U",	 NBD_SOCKET, "--filter=delay",
+		"memory", "4194307", "rdelay=0", NULL
+	};
+	char *buf = buffer(BLOCK);
+	struct nbd_server s;
+	struct blkioq *q;
+	struct blkio *b = lasting_begin_by(&s, lasting_quick, PATIENT, WAIT_BLOCK, &q);
+
+	(void)d;
+	nbd_server_kill(&s);
+	s.argv = odd;
+	nbd_server_spawn(&s);
+	CHECK_EQ(io_read(q, NBD_SERVER_SIZE - BLOCK, buf, BLOCK, 0), 0);
+	CHECK_EQ(get_u64(b, "capacity"), NBD_SERVER_SIZE);
+	lasting_end(&s, b);
+	buffer_free(buf);
+}
+
+/* ---- A queue that is added ---------------------------------------------------------------- */
+
+/* Without "reconnect-timeout": the library checks where requests end. */
+static struct blkio *begin_and_replace(struct nbd_server *s, const char *const *argv)
+{
+	struct blkio *b = lasting_begin(s, lasting_quick, 0);
+
+	lasting_start(b, WAIT_BLOCK, 1);
+	nbd_server_kill(s);
+	s->argv = argv;
+	nbd_server_spawn(s);
+	return b;
+}
+
+/* It takes a moment until the server listens. */
+static int add_queue(struct blkio *b)
+{
+	int ret;
+
+	while ((ret = blkio_add_queue(b)) == -ENOENT || ret == -ECONNREFUSED)
+		usleep(10000);
+	return ret;
+}
+
+static void added_with_another_size(struct device *d)
+{
+	static const char *const large[] = {
+		"nbdkit", "-f", "-U", NBD_SOCKET, "--filter=delay", "memory", "8M", "rdelay=0", NULL
+	};
+	static const char *const small[] = {
+		"nbdkit", "-f",	 "-U",	     NBD_SOCKET, "--filter=delay",
+		"memory", "512", "rdelay=0", NULL
+	};
+	char *buf = buffer(BLOCK);
+	struct nbd_server s;
+	struct blkio *b = begin_and_replace(&s, large);
+
+	(void)d;
+	CHECK_EQ(add_queue(b), 1);
+	CHECK_EQ(get_u64(b, "capacity"), 2 * NBD_SERVER_SIZE);
+	CHECK_EQ(io_read(blkio_get_queue(b, 1), NBD_SERVER_SIZE, buf, BLOCK, 0), 0);
+	CHECK_EQ(io_read(blkio_get_queue(b, 1), 2 * NBD_SERVER_SIZE, buf, BLOCK, 0), -EINVAL);
+	lasting_end(&s, b);
+	b = begin_and_replace(&s, small);
+	CHECK_EQ(add_queue(b), 1);
+	CHECK_EQ(get_u64(b, "capacity"), 512);
+	CHECK_EQ(io_read(blkio_get_queue(b, 1), 0, buf, 512, 0), 0);
+	CHECK_IO_ERR(io_read(blkio_get_queue(b, 1), 512, buf, 512, 0), EINVAL, "capacity");
+	CHECK_IO_ERR(io_read(blkio_get_queue(b, 1), 0, buf, 1024, 0), EINVAL, "capacity");
+	lasting_end(&s, b);
+	buffer_free(buf);
+}
+
+/* What it finds counts for the whole instance. */
+static void added_to_another(struct device *d)
+{
+	static const char *const read_only[] = { "nbdkit", "-f",       "-r",
+						 "-U",	   NBD_SOCKET, "--filter=delay",
+						 "memory", "4M",       "rdelay=0",
+						 NULL };
+	char *buf = buffer(BLOCK);
+	struct nbd_server s;
+	struct blkio *b = begin_and_replace(&s, read_only);
+	uint64_t capacity;
+
+	(void)d;
+	CHECK_EQ(add_queue(b), -ENODEV);
+	CHECK_IO_ERR(io_read(blkio_get_queue(b, 0), 0, buf, BLOCK, 0), ENODEV, "read-only");
+	CHECK_ERR(blkio_get_uint64(b, "capacity", &capacity), ENODEV, "read-only");
+	lasting_end(&s, b);
+	buffer_free(buf);
+}
+
 static void bad_values(struct device *d)
 {
 	struct blkio *b;
@@ -222,6 +317,9 @@ static const struct test tests[] = {
 	{ "destroyed meanwhile", destroyed_meanwhile, .timeout = 60 },
 	{ "returns as another", returns_as_another, .timeout = 60 },
 	{ "returns with another size", returns_with_another_size },
+	{ "returns with an odd size", returns_with_an_odd_size },
+	{ "a queue that finds another size", added_with_another_size },
+	{ "a queue that finds another export", added_to_another },
 	{ "bad values", bad_values },
 };
 TEST_MAIN(tests)
