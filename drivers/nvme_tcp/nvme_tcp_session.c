@@ -156,6 +156,21 @@ static bool is_well(struct nvme_tcp_dev *d, const struct bk_deadline *deadline)
 	return !d->s.admin.is_lost && !nvme_fabrics_check(&c.f);
 }
 
+/*
+ * A target that was started again may have a controller with the number of the lost one, and it may
+ * have another namespace. Whoever listens there now, the lost target's connection had ended before.
+ */
+static int check_connected(const struct nvme_tcp_dev *d)
+{
+	struct pollfd end = { .fd = d->s.admin.sock, .events = POLLRDHUP };
+
+	if (!d->s.admin.is_lost && !poll(&end, 1, 0))
+		return 0;
+	return bk_err(ENOTCONN,
+		      "the connection to the NVMe/TCP target's controller was lost: create a new "
+		      "instance, or set property \"reconnect-timeout\"");
+}
+
 /* Requests are checked, and queues are set up, for what the lost controller said of itself. */
 static const char *ctrl_changes(const struct nvme_fabrics_ctrl *was,
 				const struct nvme_fabrics_ctrl *now)
@@ -286,7 +301,9 @@ int nvme_tcp_open_queue(struct nvme_tcp_dev *d, unsigned qid, bool reconnect,
 	*changed = NULL;
 	if (ret < 0)
 		return ret;
-	if (reconnect && !is_well(d, deadline))
+	if (!reconnect)
+		ret = check_connected(d);
+	else if (!is_well(d, deadline))
 		ret = another_controller(d, deadline, changed);
 	if (!ret)
 		ret = open_queue(d, qid, deadline, ch);

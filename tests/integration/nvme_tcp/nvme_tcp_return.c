@@ -95,6 +95,25 @@ static void comes_back(struct device *d)
 	CHECK_EQ(stored[LEN - 1], s->text ? 'a' : 'b');
 }
 
+/*
+ * Without "reconnect-timeout", the instance ends with its controller. The new target has one with
+ * the same number, and may have anything behind it.
+ */
+static void adds_no_queue(struct device *d)
+{
+	const struct scene s = { .is = { .block_size = 4096 } };
+	struct blkio *b;
+
+	(void)d;
+	begin_as(&s.was);
+	b = target_host(NULL);
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	come_back(&s);
+	CHECK_ERR(blkio_add_queue(b), ENOTCONN, "controller", "reconnect-timeout");
+	target_end(b);
+}
+
 #define SCENE(what, ...)                                                                           \
 	{                                                                                          \
 		what, comes_back, .data = &(const struct scene)                                    \
@@ -117,6 +136,7 @@ static const struct test tests[] = {
 	SCENE("smaller", { 0 }, { 0 }, DEVICE_SIZE / 2, "smaller"),
 	SCENE("with other blocks", { 0 }, { .block_size = 4096 }, 0, "block size"),
 	SCENE("write-protected", { 0 }, { .read_only = true }, 0, "write-protected"),
+	{ "without reconnecting", adds_no_queue },
 	SCENE("with less room in capsules", { .capsule_data = 8192 }, { 0 }, 0, "lower limits"),
 };
 TEST_MAIN(tests)
