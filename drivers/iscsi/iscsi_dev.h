@@ -207,6 +207,11 @@ int iscsi_another_session(struct iscsi_dev *d, const struct iscsi_isid *isid,
 /* ---- Queues ------------------------------------------------------------------------------- */
 
 #define ISCSI_IOVS 2 /* of a slot; requests with more of them get memory */
+/*
+ * Commands that libiscsi has at a time. It looks through a list of them for each one that is added,
+ * so many more would keep a caller for seconds. Targets take fewer at a time anyway.
+ */
+#define ISCSI_SENT_MAX 512
 
 /* A request that libiscsi has. */
 struct iscsi_slot {
@@ -240,6 +245,7 @@ struct iscsi_queue {
 	struct iscsi_slot *slot;
 	uint32_t *free;
 	unsigned nr_slots, nr_free, nr_inflight;
+	unsigned nr_sent;	   /* of them, those that libiscsi has */
 	unsigned nr_writes;	   /* of them, those that send data */
 	unsigned finished;	   /* requests, ever */
 	struct bk_req_list unsent; /* that libiscsi does not have yet */
@@ -291,7 +297,7 @@ bool iscsi_retry_all(struct iscsi_queue *q);
 
 /* iscsi_submit.c */
 void iscsi_submit(struct blkioq *bq, struct bk_req *r);
-/* Let libiscsi have what was submitted. Returns whether there is something to send. */
+/* Let libiscsi have what was submitted, as far as it takes more. Returns whether it got any. */
 bool iscsi_hand_over(struct iscsi_queue *q);
 
 /* iscsi_reconnect.c */

@@ -96,7 +96,7 @@ static cold_path void check_pending(struct iscsi_queue *q)
  * events: that have come, or may have. It drops what it cannot make sense of, and does not say so;
  * then it has fewer commands than we have.
  */
-static void serve(struct iscsi_queue *q, short events)
+static void serve_once(struct iscsi_queue *q, short events)
 {
 	unsigned finished = q->finished, held = q->nr_held;
 	int ret = 0;
@@ -112,12 +112,20 @@ static void serve(struct iscsi_queue *q, short events)
 		iscsi_lose(q, ENOTCONN, "the iSCSI target closed the connection");
 	if (unlikely(q->nr_held) && !q->lost && !(events_of(q) & POLLOUT))
 		iscsi_finish_held(q);
-	if (unlikely(events & POLLIN && q->nr_inflight && q->finished == finished &&
+	if (unlikely(events & POLLIN && q->nr_sent && q->finished == finished &&
 		     q->nr_held == held && !q->lost) &&
-	    (unsigned)libiscsi.queue_length(q->context) + q->nr_held < q->nr_inflight)
+	    (unsigned)libiscsi.queue_length(q->context) + q->nr_held < q->nr_sent)
 		iscsi_lose(q, ENOTCONN, "the iSCSI target broke the protocol");
 	if (unlikely(q->lost))
 		iscsi_link_lost(q);
+}
+
+/* The same, and let it have what there was no room for. */
+static void serve(struct iscsi_queue *q, short events)
+{
+	serve_once(q, events);
+	while (unlikely(q->unsent.head) && !q->lost && iscsi_hand_over(q))
+		serve_once(q, POLLOUT);
 }
 
 /* The completion fd fires when there is more to do. */

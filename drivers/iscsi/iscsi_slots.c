@@ -56,6 +56,7 @@ void iscsi_slot_release(struct iscsi_slot *slot)
 		slot->task.datain.data = NULL;
 	}
 	q->nr_inflight--;
+	q->nr_sent -= slot->is_sent;
 	q->nr_writes -= slot->task.xfer_dir == SCSI_XFER_WRITE;
 	slot->r = NULL;
 	q->free[q->nr_free++] = slot - q->slot;

@@ -139,6 +139,7 @@ static int queue_command(struct iscsi_queue *q, struct iscsi_slot *slot, struct 
 	int ret = build(q, slot, r);
 
 	slot->is_sent = true;
+	q->nr_sent++;
 	q->nr_writes += slot->task.xfer_dir == SCSI_XFER_WRITE;
 	if (ret < 0)
 		return ret;
@@ -170,21 +171,21 @@ void iscsi_submit(struct blkioq *bq, struct bk_req *r)
 
 bool iscsi_hand_over(struct iscsi_queue *q)
 {
-	struct bk_req *r = q->unsent.head;
-	bool any = r;
+	bool any = false;
 
-	bk_list_init(&q->unsent);
-	while (r) {
-		struct bk_req *next = r->next;
+	while (q->unsent.head && likely(q->nr_sent < ISCSI_SENT_MAX)) {
+		struct bk_req *r = q->unsent.head;
 		struct iscsi_slot *slot = iscsi_slot_of(q, r);
-		int ret = queue_command(q, slot, r);
+		int ret;
 
+		bk_list_set_head(&q->unsent, r->next);
+		ret = queue_command(q, slot, r);
 		if (unlikely(ret < 0)) {
 			q->finished++;
 			iscsi_slot_release(slot);
 			bk_complete(&q->q, r, ret);
 		}
-		r = next;
+		any = true;
 	}
 	return any;
 }

@@ -5,6 +5,7 @@
  * environment sets how often, for each way; 5 by default.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -199,6 +200,62 @@ static void comes_back_different(struct device *d)
 	buffer_free(buf);
 }
 
+/* ---- Many requests ------------------------------------------------------------------------ */
+
+enum { MANY = 32768, SEARCH_NS = 1000000000 };
+
+/* What this thread has used of a CPU, however busy the machine is. */
+static int64_t own_time_ns(void)
+{
+	struct timespec ts;
+
+	SYS(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts));
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void collect_many(struct blkioq *q, int n)
+{
+	static struct blkio_completion c[MANY];
+
+	for (int got; n; n -= got) {
+		got = blkioq_do_io(q, c, 1, MANY, NULL);
+		CHECK_OK(got);
+		for (int i = 0; i < got; i++)
+			CHECK_EQ(c[i].ret, 0);
+	}
+}
+
+/* To hand them to libiscsi, which sorts them, must not take longer than the caller may wait. */
+static void many_requests(struct device *d)
+{
+	struct tgt t = { 0 };
+	char *buf = buffer(512);
+	struct timespec ts = { 0 };
+	struct blkio_completion c;
+	struct blkioq *q;
+	struct blkio *b;
+	int64_t start;
+
+	(void)d;
+	unit_start(&t);
+	b = unit_create(&t, "");
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_set_int(b, "queue-size", MANY));
+	CHECK_OK(blkio_start(b));
+	q = blkio_get_queue(b, 0);
+	SYS(kill(t.pid, SIGSTOP));
+	for (int i = 0; i < MANY; i++)
+		blkioq_read(q, 0, buf, 512, NULL, 0);
+	start = own_time_ns();
+	CHECK_ERR(blkioq_do_io(q, &c, 1, 1, &ts), ETIME);
+	CHECK(own_time_ns() - start < SEARCH_NS);
+	SYS(kill(t.pid, SIGCONT));
+	collect_many(q, MANY);
+	blkio_destroy(&b);
+	buffer_free(buf);
+	tgt_kill(&t);
+}
+
 /* ---- A queue that is added ---------------------------------------------------------------- */
 
 /* The target is another one by then, and the instance has no "reconnect-timeout". */
@@ -259,6 +316,7 @@ static const struct test tests[] = {
 	{ "a unit that is removed", unit_is_removed, 0 },
 	{ "without reconnecting", without_reconnecting, 0 },
 	{ "a unit that comes back different", comes_back_different, 0 },
+	{ "many requests", many_requests, .timeout = 120 },
 	{ "a queue that finds another size", added_with_another_size, 0 },
 	{ "a queue that finds another unit", added_to_another, 0 },
 };
