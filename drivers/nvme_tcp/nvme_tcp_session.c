@@ -148,11 +148,14 @@ int nvme_tcp_capacity(struct blkio *b, uint64_t *bytes)
 
 /* ---- Queues ------------------------------------------------------------------------------- */
 
-/* Does the controller answer, and is it well? */
+/* Does the controller answer, and is it well? If not, time is left for another one. */
 static bool is_well(struct nvme_tcp_dev *d, const struct bk_deadline *deadline)
 {
-	const struct nvme_tcp_caller c = nvme_tcp_caller(&d->s.admin, deadline);
+	struct bk_deadline soon = *deadline;
+	const struct nvme_tcp_caller c = nvme_tcp_caller(&d->s.admin, &soon);
 
+	if (soon.at != INT64_MAX)
+		soon.at -= (soon.at - now_ns()) / 2;
 	return !d->s.admin.is_lost && !nvme_fabrics_check(&c.f);
 }
 

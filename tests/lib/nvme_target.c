@@ -222,10 +222,14 @@ static bool initialize(struct target_connection *c)
 	return true;
 }
 
+unsigned target_silent_below;
+
 static void serve_one(struct target_connection *c, const struct target_pdu *pdu)
 {
 	const uint8_t *cmd = pdu->header + 8;
 
+	if (c->number < __atomic_load_n(&target_silent_below, __ATOMIC_RELAXED))
+		return;
 	c->sqhd = (c->sqhd + 1) % TARGET_ENTRIES;
 	if (pdu->header[0] == 4 && (!c->qid || cmd[0] == 0x7f)) {
 		must(c->is_connected || (cmd[0] == 0x7f && cmd[4] == 1), "Connect comes first");
@@ -266,11 +270,12 @@ void nvme_target_run(const struct nvme_target *t, int listener)
 	const int on = 1;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (;;) {
+	for (unsigned number = 0;; number++) {
 		struct target_connection *c = calloc(1, sizeof(*c));
 		pthread_t thread;
 
 		c->t = t;
+		c->number = number;
 		c->sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		c->fd = open(t->file, (t->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 		if (c->sock < 0 || c->fd < 0)

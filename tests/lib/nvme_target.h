@@ -34,7 +34,8 @@ enum nvme_target_lie {
 	NVME_TARGET_BAD_PLEN,
 	NVME_TARGET_BAD_PDO,
 	NVME_TARGET_GARBAGE,
-	NVME_TARGET_VANISHES, /* responds, and then it is as if its machine were gone */
+	NVME_TARGET_VANISHES,	  /* responds, and then it is as if its machine were gone */
+	NVME_TARGET_FALLS_SILENT, /* closes the connection, once, and older ones get no answers */
 };
 
 struct nvme_target {

@@ -368,6 +368,12 @@ static bool lie(struct target_connection *c, const uint8_t *cmd)
 	case NVME_TARGET_R2T_FOR_READ:
 		begin_write(c, cmd, 512);
 		return true;
+	case NVME_TARGET_FALLS_SILENT:
+		if (__atomic_load_n(&target_silent_below, __ATOMIC_RELAXED))
+			return false;
+		__atomic_store_n(&target_silent_below, c->number, __ATOMIC_RELAXED);
+		leave(c);
+		return true;
 	case NVME_TARGET_VANISHES:
 		vanish(c);
 		return false;

@@ -19,12 +19,16 @@ struct target_write {
 	uint32_t len, asked, got;
 };
 
+/* Connections with lower numbers get no answers. Atomic. */
+extern unsigned target_silent_below;
+
 struct target_connection {
 	const struct nvme_target *t;
 	int sock, fd; /* of the file */
 	bool header_digest, data_digest, lies;
 	bool has_left; /* what comes is thrown away */
 	bool is_connected, has_flow_control;
+	unsigned number; /* of those that were accepted */
 	unsigned qid, served;
 	uint16_t sqhd;
 	uint32_t cc;

@@ -114,6 +114,24 @@ static void adds_no_queue(struct device *d)
 	target_end(b);
 }
 
+/* With the admin queue of a controller that does not answer, the time is not lost as well. */
+static void falls_silent(struct device *d)
+{
+	const struct nvme_target silent = { .lie = NVME_TARGET_FALLS_SILENT };
+	static char buf[LEN];
+	struct blkio *b;
+
+	(void)d;
+	begin_as(&silent);
+	b = target_host(NULL);
+	CHECK_OK(blkio_set_int(b, "keep-alive-timeout", 0));
+	CHECK_OK(blkio_set_int(b, "reconnect-timeout", 8000));
+	CHECK_OK(blkio_connect(b));
+	CHECK_OK(blkio_start(b));
+	CHECK_EQ(io_read(blkio_get_queue(b, 0), 0, buf, LEN, 0), 0);
+	target_end(b);
+}
+
 #define SCENE(what, ...)                                                                           \
 	{                                                                                          \
 		what, comes_back, .data = &(const struct scene)                                    \
@@ -137,6 +155,7 @@ static const struct test tests[] = {
 	SCENE("with other blocks", { 0 }, { .block_size = 4096 }, 0, "block size"),
 	SCENE("write-protected", { 0 }, { .read_only = true }, 0, "write-protected"),
 	{ "without reconnecting", adds_no_queue },
+	{ "an admin queue that falls silent", falls_silent, .timeout = 60 },
 	SCENE("with less room in capsules", { .capsule_data = 8192 }, { 0 }, 0, "lower limits"),
 };
 TEST_MAIN(tests)
