@@ -63,7 +63,7 @@ BUILDS = (
     ),
     Build(
         "fuzz",
-        "clang with libFuzzer and sanitizers, each fuzzer for 20 seconds",
+        "clang with libFuzzer and sanitizers, each fuzzer for 10 seconds",
         "clang",
         options=FUZZ_OPTIONS,
         suites=("fuzz",),
