@@ -352,12 +352,7 @@ void nvme_target_start(struct nvme_target *t)
 
 void nvme_target_kill(struct nvme_target *t)
 {
-	if (!t->pid)
-		return;
-	kill(t->pid, SIGKILL);
-	kill(t->pid, SIGCONT);
-	waitpid(t->pid, NULL, 0);
-	t->pid = 0;
+	kill_child(&t->pid);
 }
 
 const char *nvme_target_uri(const struct nvme_target *t)

@@ -182,10 +182,5 @@ void qsd_stop(struct qsd *s)
 
 void qsd_kill(struct qsd *s)
 {
-	if (!s->pid)
-		return;
-	kill(s->pid, SIGKILL);
-	kill(s->pid, SIGCONT);
-	waitpid(s->pid, NULL, 0);
-	s->pid = 0;
+	kill_child(&s->pid);
 }

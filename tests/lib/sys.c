@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -129,6 +130,16 @@ pid_t fork_dependent(void)
 			_exit(EXIT_FAILURE);
 	}
 	return pid;
+}
+
+void kill_child(pid_t *pid)
+{
+	if (!*pid)
+		return;
+	kill(*pid, SIGKILL);
+	kill(*pid, SIGCONT);
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
 }
 
 static void list_one(int fd, void *arg)

@@ -30,6 +30,8 @@ pid_t fork_user(void);
  * run at all.
  */
 pid_t fork_dependent(void);
+/* Kill a child, even a stopped one, wait until it is gone, and set *pid to 0. 0: there is none. */
+void kill_child(pid_t *pid);
 /* Mappings of memfds and rings: what a region or queue leaves behind when it is not cleaned up. */
 unsigned count_special_maps(void);
 /* Why is this process stuck? */

@@ -139,12 +139,7 @@ void tgt_start(struct tgt *t)
 
 void tgt_kill(struct tgt *t)
 {
-	if (!t->pid)
-		return;
-	kill(t->pid, SIGKILL);
-	kill(t->pid, SIGCONT);
-	waitpid(t->pid, NULL, 0);
-	t->pid = 0;
+	kill_child(&t->pid);
 }
 
 const char *tgt_uri(const struct tgt *t)

@@ -28,16 +28,23 @@ static void destroy(struct setting *s)
 	blkio_destroy(&s->b);
 }
 
-static void destroy_waits(struct setting *s)
+/* The call returns when what is in flight has ended, and not before. */
+static void check_waits(struct setting *s, void (*call)(struct setting *))
 {
 	int64_t begin = clock_ns(), held; /* a slow device begins before hold_start() ends */
 	struct hold *h = hold_start(s, PER_QUEUE);
 
 	held = hold_release_after(h, HELD_MS);
-	setting_call(s, destroy);
+	setting_call(s, call);
 	CHECK(ms_since(begin) >= held - 5);
 	hold_check_untouched(h);
+	blkio_destroy(&s->b);
 	hold_free(h);
+}
+
+static void destroy_waits(struct setting *s)
+{
+	check_waits(s, destroy);
 }
 
 /*
@@ -72,15 +79,7 @@ static void remove_queues(struct setting *s)
 
 static void remove_waits(struct setting *s)
 {
-	int64_t begin = clock_ns(), held; /* a slow device begins before hold_start() ends */
-	struct hold *h = hold_start(s, PER_QUEUE);
-
-	held = hold_release_after(h, HELD_MS);
-	setting_call(s, remove_queues);
-	CHECK(ms_since(begin) >= held - 5);
-	hold_check_untouched(h);
-	blkio_destroy(&s->b);
-	hold_free(h);
+	check_waits(s, remove_queues);
 }
 
 static void *use_queue(void *arg)
@@ -117,15 +116,7 @@ static void drain(struct setting *s)
 
 static void drain_waits(struct setting *s)
 {
-	int64_t begin = clock_ns(), held; /* a slow device begins before hold_start() ends */
-	struct hold *h = hold_start(s, PER_QUEUE);
-
-	held = hold_release_after(h, HELD_MS);
-	setting_call(s, drain);
-	CHECK(ms_since(begin) >= held - 5);
-	hold_check_untouched(h);
-	blkio_destroy(&s->b);
-	hold_free(h);
+	check_waits(s, drain);
 }
 
 static void drain_for_too_short(struct setting *s)

@@ -140,6 +140,14 @@ class ClientTest(unittest.TestCase):
 
     # ---- data ----
 
+    def there_and_back(self, url: str, storage: Path) -> None:
+        """Copy the file to a URL, which storage is behind, and from there to another file."""
+        copy = self.scratch / "copy"
+        self.run_program("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", self.file, url)
+        self.run_program("qemu-img", "convert", "-f", "raw", "-O", "raw", url, copy)
+        self.assert_same(self.file, copy)
+        self.assert_same(self.file, storage)
+
     def assert_same(self, one: Path, other: Path) -> None:
         """Byte for byte."""
         a, b = one.read_bytes(), other.read_bytes()

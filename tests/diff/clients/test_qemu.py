@@ -166,13 +166,6 @@ class StorageDaemon(ClientTest):
             "--export", "nbd,id=e,node-name=d,name=e,writable=on", client=True)
         return f"nbd+unix:///e?socket={sock}"
 
-    def there_and_back(self, url: str, storage: Path) -> None:
-        copy = self.scratch / "copy"
-        self.run_program("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", self.file, url)
-        self.run_program("qemu-img", "convert", "-f", "raw", "-O", "raw", url, copy)
-        self.assert_same(self.file, copy)
-        self.assert_same(self.file, storage)
-
     def test_nbd_of_io_uring(self) -> None:
         for direct in ("off", "on"):
             with self.subTest(direct=direct):

@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lib"))
 import rings  # noqa: E402
@@ -24,6 +25,7 @@ KIB, MIB = 1024, 1024 * 1024
 SERVER_SECONDS = 10  # to make its socket
 FIO_SECONDS = 60  # a run that takes longer hangs
 END_SECONDS = 20  # to end when told so
+KILLS = 3  # of a server, under load
 SKIPPED = 77
 # Without it, each fio tests the counters of all CPUs first, which takes longer than most jobs here.
 CLOCK = "--clocksource=clock_gettime"
@@ -134,6 +136,14 @@ def need_driver(name: str) -> None:
         raise unittest.SkipTest(f"the library has no driver {name}")
 
 
+class Server(Protocol):
+    """One that comes back at the same address."""
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class FioTest(unittest.TestCase):
     """A test with a scratch directory and a scratch file of random data."""
 
@@ -168,6 +178,27 @@ class FioTest(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, "qemu-storage-daemon made no socket")
             time.sleep(0.01)
         return server
+
+    def survives_kills(self, server: Server, **options: Any) -> None:
+        """Write to a server of the scratch file, and verify, while it is killed again and again."""
+        before, results = self.file.stat().st_mtime_ns, []
+        fio = threading.Thread(target=lambda: results.append(run_job(
+            rw="randwrite", bs="4k", iodepth=8, time_based=True, runtime="1500ms",
+            verify="crc32c", verify_fatal=1, verify_backlog=64, **options)))
+        fio.start()
+        while fio.is_alive() and self.file.stat().st_mtime_ns == before:
+            time.sleep(0.01)
+        kills = 0
+        while fio.is_alive() and kills < KILLS:
+            server.kill()
+            server.start()
+            kills += 1
+            time.sleep(0.1)
+        fio.join()
+        [result] = results
+        self.assert_succeeds(result)
+        self.assertGreater(kills, 0)
+        self.assertGreater(result.job["read"]["total_ios"], 0)
 
     def loop_device(self, *options: str) -> str:
         """The scratch file as a loop device, until the test ends."""

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ WITHOUT_RINGS = support.SOURCE_DIR / "tests" / "lib" / "without_rings.py"
 NAME = "iqn.2024-01.test:disk"
 WAYS = ({"libblkio_wait_mode": "block"}, {"libblkio_wait_mode": "eventfd"},
         {"libblkio_wait_mode": "loop"}, {"hipri": True})
-KILLS = 3
 
 
 class Tgtd:
@@ -122,25 +120,7 @@ class Iscsi(support.FioTest):
         """fio notices nothing but the time that it takes, in each wait mode."""
         for options in WAYS:
             with self.subTest(options):
-                before, results = self.file.stat().st_mtime_ns, []
-                fio = threading.Thread(target=lambda: results.append(support.run_job(
-                    libblkio_path=self.uri, rw="randwrite", bs="4k", iodepth=8, time_based=True,
-                    runtime="1500ms", verify="crc32c", verify_fatal=1, verify_backlog=64,
-                    **options)))
-                fio.start()
-                while fio.is_alive() and self.file.stat().st_mtime_ns == before:
-                    time.sleep(0.01)
-                kills = 0
-                while fio.is_alive() and kills < KILLS:
-                    self.target.kill()
-                    self.target.start()
-                    kills += 1
-                    time.sleep(0.1)
-                fio.join()
-                [result] = results
-                self.assert_succeeds(result)
-                self.assertGreater(kills, 0)
-                self.assertGreater(result.job["read"]["total_ios"], 0)
+                self.survives_kills(self.target, libblkio_path=self.uri, **options)
 
     def test_it_does_not_come_back(self) -> None:
         self.target.kill()

@@ -7,8 +7,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ SUBNQN = "nqn.2024-01.test:disk"
 IN_CAPSULE = 16 * KIB
 WAYS = ({"libblkio_wait_mode": "block"}, {"libblkio_wait_mode": "eventfd"},
         {"libblkio_wait_mode": "loop"}, {"hipri": True})
-KILLS = 3
 
 
 class Target:
@@ -90,23 +87,8 @@ class NvmeTcp(support.FioTest):
 
     def test_killed_under_load(self) -> None:
         """fio notices nothing but the time that it takes."""
-        before, results = self.file.stat().st_mtime_ns, []
-        fio = threading.Thread(target=lambda: results.append(support.run_job(
-            libblkio_path=self.uri, rw="randwrite", bs="4k", iodepth=8, time_based=True,
-            runtime="1500ms", verify="crc32c", verify_fatal=1, verify_backlog=64,
-            libblkio_pre_connect_props="reconnect-timeout=50000")))
-        fio.start()
-        while fio.is_alive() and self.file.stat().st_mtime_ns == before:
-            time.sleep(0.01)
-        kills = 0
-        while fio.is_alive() and kills < KILLS:
-            self.target.kill()
-            self.target.start()
-            kills += 1
-            time.sleep(0.1)
-        fio.join()
-        self.assert_succeeds(results[0])
-        self.assertGreater(kills, 0)
+        self.survives_kills(self.target, libblkio_path=self.uri,
+                            libblkio_pre_connect_props="reconnect-timeout=50000")
 
 
 if __name__ == "__main__":
