@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* See nvme_ident.h. */
-#include "nvme/nvme_ident.h"
+#include "nvme/nvme_ident_data.h"
 
 #include <endian.h>
 #include <limits.h>
@@ -8,11 +8,9 @@
 #include <stdlib.h>
 
 #define BLOCK_SHIFT_MIN	      9
-#define BLOCK_SHIFT_MAX	      20
 #define VERSION_1_3	      0x10300
 #define SEGMENTS_MAX	      1024
-#define PI_SIZE		      8U /* bytes of metadata that are protection information alone */
-#define BUF_ALIGNMENT	      4	 /* of a data pointer */
+#define BUF_ALIGNMENT	      4 /* of a data pointer */
 #define OPTIMAL_BUF_ALIGNMENT 4096
 
 /*
@@ -20,16 +18,6 @@
  * controller has a smaller one, so the limits are never too large.
  */
 #define PAGE_SHIFT_MIN 12
-
-union identify_data {
-	uint8_t raw[NVME_IDENTIFY_DATA_SIZE];
-	struct nvme_id_ctrl ctrl;
-	struct nvme_id_ns ns;
-	struct nvme_ns_list list;
-	struct nvme_id_ctrl_nvm ctrl_nvm;
-	struct nvme_zns_id_ns zns_ns;
-	struct nvme_zns_id_ctrl zns_ctrl;
-};
 
 struct identify {
 	const struct nvme_admin *admin;
@@ -39,14 +27,13 @@ struct identify {
 	uint32_t version;
 	unsigned awupf;	 /* blocks that any namespace writes atomically, as to power failures */
 	unsigned format; /* index of the one in use */
-	union identify_data data;
+	union nvme_identify_data data;
 };
 
 /* ---- Asking ------------------------------------------------------------------------------- */
 
-/* 0, an NVMe status, or a negative errno value. */
-static int identify(const struct nvme_admin *a, enum nvme_identify_cns cns, uint32_t nsid,
-		    enum nvme_csi csi, union identify_data *data)
+int nvme_ask_identify(const struct nvme_admin *a, enum nvme_identify_cns cns, uint32_t nsid,
+		      enum nvme_csi csi, union nvme_identify_data *data)
 {
 	const struct nvme_cmd c = {
 		.opcode = nvme_admin_identify,
@@ -59,7 +46,7 @@ static int identify(const struct nvme_admin *a, enum nvme_identify_cns cns, uint
 	return a->read(a, &c, data, sizeof(*data));
 }
 
-static int status_error(int status, const char *name)
+int nvme_identify_err(int status, const char *name)
 {
 	char what[320];
 
@@ -69,13 +56,15 @@ static int status_error(int status, const char *name)
 
 static int identify_ctrl(struct identify *id)
 {
-	return status_error(identify(id->admin, NVME_IDENTIFY_CNS_CTRL, 0, 0, &id->data), id->name);
+	return nvme_identify_err(
+	    nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_CTRL, 0, 0, &id->data), id->name);
 }
 
 static int identify_ns(struct identify *id)
 {
-	return status_error(identify(id->admin, NVME_IDENTIFY_CNS_NS, id->ns->nsid, 0, &id->data),
-			    id->name);
+	return nvme_identify_err(
+	    nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_NS, id->ns->nsid, 0, &id->data),
+	    id->name);
 }
 
 /* ---- Limits ------------------------------------------------------------------------------- */
@@ -138,21 +127,15 @@ static void ctrl_limits(struct identify *id, uint8_t *mdts)
 	l->takes_fua_write_zeroes = true;
 }
 
-/* The type of protection information, which is within the metadata; 0: none. */
-static unsigned protection_of(const struct nvme_id_ns *n, const struct nvme_lbaf *format)
-{
-	return format->ms ? n->dps & NVME_NS_DPS_PI_MASK : 0;
-}
-
 static int check_format(const struct identify *id, const struct nvme_lbaf *format)
 {
 	const struct nvme_id_ns *n = &id->data.ns;
 	uint64_t blocks = le64toh(n->nsze);
-	unsigned metadata = le16toh(format->ms), pi = protection_of(n, format);
+	unsigned metadata = le16toh(format->ms), pi = nvme_protection_of(n, format);
 
 	if (!blocks)
 		return bk_err(ENODEV, "%s is not active", id->name);
-	if (format->ds < BLOCK_SHIFT_MIN || format->ds > BLOCK_SHIFT_MAX ||
+	if (format->ds < BLOCK_SHIFT_MIN || format->ds > NVME_BLOCK_SHIFT_MAX ||
 	    blocks > (uint64_t)INT64_MAX >> format->ds)
 		return bk_err(EINVAL, "%s reports an impossible size: %llu blocks of 2^%u bytes",
 			      id->name, (unsigned long long)blocks, format->ds);
@@ -161,13 +144,13 @@ static int check_format(const struct identify *id, const struct nvme_lbaf *forma
 			      "%s is formatted with blocks of %u + %u bytes (metadata within the "
 			      "data), which is not supported; reformat it with nvme format",
 			      id->name, 1U << format->ds, metadata);
-	if (pi > NVME_NS_DPS_PI_TYPE3 || (pi && metadata != PI_SIZE))
+	if (pi > NVME_NS_DPS_PI_TYPE3 || (pi && metadata != NVME_PI_SIZE))
 		return bk_err(EINVAL,
 			      "%s is formatted with protection information of type %u and %u bytes "
 			      "of metadata; supported are types 1 to 3 and %u bytes, which the "
 			      "controller inserts and checks; use the io_uring driver on its block "
 			      "device",
-			      id->name, pi, metadata, PI_SIZE);
+			      id->name, pi, metadata, NVME_PI_SIZE);
 	return 0;
 }
 
@@ -239,16 +222,6 @@ static void atomic_writes(struct identify *id)
 	};
 }
 
-/* The index of the format in use. */
-static unsigned format_of(const struct nvme_id_ns *n)
-{
-	unsigned format = n->flbas & NVME_NS_FLBAS_LOWER_MASK;
-
-	if (n->nlbaf > 15) /* more than these bits can count */
-		format |= (n->flbas & NVME_NS_FLBAS_HIGHER_MASK) >> 1;
-	return format;
-}
-
 /* Those that the driver cannot use, too: they are a choice for whoever formats it. */
 static void list_formats(struct identify *id)
 {
@@ -262,7 +235,7 @@ static void list_formats(struct identify *id)
 		const struct nvme_lbaf *f = &n->lbaf[i];
 		char metadata[8] = "";
 
-		if (f->ds < BLOCK_SHIFT_MIN || f->ds > BLOCK_SHIFT_MAX)
+		if (f->ds < BLOCK_SHIFT_MIN || f->ds > NVME_BLOCK_SHIFT_MAX)
 			continue;
 		if (f->ms)
 			snprintf(metadata, sizeof(metadata), "+%u", le16toh(f->ms));
@@ -277,7 +250,7 @@ static int ns_limits(struct identify *id, uint8_t mdts)
 	const struct nvme_lbaf *format;
 	int ret;
 
-	id->format = format_of(n);
+	id->format = nvme_format_of(n);
 	format = &n->lbaf[id->format];
 	ret = check_format(id, format);
 	if (ret < 0)
@@ -285,7 +258,7 @@ static int ns_limits(struct identify *id, uint8_t mdts)
 	list_formats(id);
 	id->l->read_only = n->nsattr & NVME_NS_NSATTR_WRITE_PROTECTED;
 	id->ns->block_shift = format->ds;
-	id->ns->pi = protection_of(n, format);
+	id->ns->pi = nvme_protection_of(n, format);
 	id->ns->metadata_size = id->ns->pi ? 0 : le16toh(format->ms);
 	id->ns->nr_blocks = le64toh(n->nsze);
 	memcpy(id->ns->ids.nguid, n->nguid, sizeof(n->nguid));
@@ -306,7 +279,8 @@ static void command_set_limits(struct identify *id)
 	struct bk_limits *l = id->l;
 	uint64_t block = l->request_alignment, range;
 
-	if (identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_NVM, &id->data) != 0)
+	if (nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_NVM, &id->data) !=
+	    0)
 		return;
 	l->max_write_zeroes_len = min_u64(l->max_write_zeroes_len, page_units(c->wzsl));
 	l->max_write_zeroes_len &= ~(block - 1);
@@ -325,7 +299,8 @@ static void command_set_limits(struct identify *id)
  * One of the namespace's identification descriptors, size bytes at least; NULL: it is not there.
  * Bytes: the device chooses the lengths, so nothing need be aligned.
  */
-static const uint8_t *find_descriptor(const union identify_data *data, uint8_t type, size_t size)
+static const uint8_t *find_descriptor(const union nvme_identify_data *data, uint8_t type,
+				      size_t size)
 {
 	size_t at = 0;
 
@@ -348,7 +323,8 @@ static int read_descriptors(struct identify *id)
 	const uint8_t *csi, *uuid;
 
 	if (id->version < VERSION_1_3 ||
-	    identify(id->admin, NVME_IDENTIFY_CNS_NS_DESC_LIST, id->ns->nsid, 0, &id->data) != 0)
+	    nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_NS_DESC_LIST, id->ns->nsid, 0,
+			      &id->data) != 0)
 		return -1;
 	uuid = find_descriptor(&id->data, NVME_NIDT_UUID, sizeof(id->ns->ids.uuid));
 	if (uuid)
@@ -380,7 +356,8 @@ static int zone_limits(struct identify *id)
 	z->max_open = resources(n->mor);
 	id->l->ops |= BK_OPS_ZONE;
 
-	if (identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_ZNS, &id->data) == 0) {
+	if (nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_CSI_CTRL, 0, NVME_CSI_ZNS, &id->data) ==
+	    0) {
 		z->append = true; /* mandatory (ZNS, 3.1) */
 		id->l->ops |= BK_OP_BIT(BK_ZONE_APPEND);
 		id->l->max_append =
@@ -400,9 +377,10 @@ static int find_zones(struct identify *id)
 	/* Without CAP_SYS_ADMIN, Linux does not hand out the descriptors: try. */
 	if (csi == NVME_CSI_NVM || id->version < VERSION_1_3)
 		return 0;
-	ret = identify(id->admin, NVME_IDENTIFY_CNS_CSI_NS, id->ns->nsid, NVME_CSI_ZNS, &id->data);
+	ret = nvme_ask_identify(id->admin, NVME_IDENTIFY_CNS_CSI_NS, id->ns->nsid, NVME_CSI_ZNS,
+				&id->data);
 	if (ret)
-		return csi == NVME_CSI_ZNS ? status_error(ret, id->name) : 0;
+		return csi == NVME_CSI_ZNS ? nvme_identify_err(ret, id->name) : 0;
 	return zone_limits(id);
 }
 
@@ -437,91 +415,6 @@ int nvme_identify(const struct nvme_admin *a, uint32_t nsid, const char *name, s
 out:
 	free(id);
 	return ret;
-}
-
-/* Is it in the format that nvme_identify() found? That had no metadata within the data. */
-static int check_same_format(const struct nvme_ns *ns, const struct nvme_id_ns *n)
-{
-	const struct nvme_lbaf *format = &n->lbaf[format_of(n)];
-	unsigned metadata = le16toh(format->ms);
-	unsigned before = ns->pi ? PI_SIZE : ns->metadata_size;
-	bool elsewhere = !(n->flbas & NVME_NS_FLBAS_META_EXT);
-
-	if (!n->nsze)
-		return bk_err(ENODEV, "the namespace is no longer active");
-	if (format->ds != ns->block_shift || metadata != before || (metadata && !elsewhere) ||
-	    protection_of(n, format) != ns->pi)
-		return bk_err(ENODEV,
-			      "the namespace was formatted: its blocks were 2^%u + %u bytes with "
-			      "protection information of type %u, and are now 2^%u + %u with type "
-			      "%u; create a new instance",
-			      ns->block_shift, before, ns->pi, format->ds, metadata,
-			      protection_of(n, format));
-	return 0;
-}
-
-int nvme_capacity(const struct nvme_admin *a, struct nvme_ns *ns, uint64_t *bytes)
-{
-	union identify_data data;
-	int ret;
-
-	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS, ns->nsid, 0, &data), "the namespace");
-	if (!ret)
-		ret = check_same_format(ns, &data.ns);
-	if (ret < 0)
-		return ret;
-	if (le64toh(data.ns.nsze) > (uint64_t)INT64_MAX >> ns->block_shift)
-		return bk_err(EINVAL, "the namespace reports an impossible size: %llu blocks",
-			      (unsigned long long)le64toh(data.ns.nsze));
-	nvme_resize(ns, le64toh(data.ns.nsze));
-	*bytes = le64toh(data.ns.nsze) << ns->block_shift;
-	return 0;
-}
-
-int nvme_list_namespaces(const struct nvme_admin *a, uint32_t after, uint32_t *ids, int max)
-{
-	union identify_data data;
-	int n = 0, ret;
-
-	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS_ACTIVE_LIST, after, 0, &data),
-			   "the namespaces");
-	if (ret < 0)
-		return ret;
-	for (size_t i = 0; i < ARRAY_SIZE(data.list.ns) && n < max; i++) {
-		uint32_t id = le32toh(data.list.ns[i]);
-
-		if (id <= after)
-			break;
-		ids[n++] = after = id;
-	}
-	return n;
-}
-
-int nvme_describe(const struct nvme_admin *a, uint32_t nsid, char *text, size_t len,
-		  uint64_t *bytes)
-{
-	const struct nvme_lbaf *format;
-	union identify_data data;
-	char name[32];
-	int ret;
-
-	snprintf(name, sizeof(name), "namespace %u", nsid);
-	ret = status_error(identify(a, NVME_IDENTIFY_CNS_NS, nsid, 0, &data), name);
-	if (ret < 0)
-		return ret;
-	format = &data.ns.lbaf[format_of(&data.ns)];
-	if (format->ds > BLOCK_SHIFT_MAX ||
-	    le64toh(data.ns.nsze) > (uint64_t)INT64_MAX >> format->ds)
-		return bk_err(EINVAL, "%s reports an impossible size", name);
-	*bytes = le64toh(data.ns.nsze) << format->ds;
-	ret = snprintf(text, len, "blocks of %u bytes", 1U << format->ds);
-	if (format->ms)
-		ret += snprintf(text + ret, len - ret, " and %u bytes of metadata",
-				le16toh(format->ms));
-	if (protection_of(&data.ns, format))
-		snprintf(text + ret, len - ret, ", protection information of type %u",
-			 protection_of(&data.ns, format));
-	return 0;
 }
 
 /* lim.max_transfer is that of a command; drivers that use this row set takes_long_requests. */

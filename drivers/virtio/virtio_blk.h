@@ -7,7 +7,8 @@
  *	virtio_blk_vring.c   a guest's rings in place of our own
  *	virtio_blk.c         features, config space -> limits; connect, start, close
  *	virtio_blk_queue.c   how a queue begins, drains and ends
- *	virtio_blk_request.c the hot functions: request <-> buffers, sleep, spin
+ *	virtio_blk_submit.c  from requests to buffers
+ *	virtio_blk_request.c from buffers back to requests, kick, sleep, spin
  *	virtio_blk_memory.c  memory of all queues, and its layout
  *	virtio_loss.c        a device that went and may return: what was in flight, and progress
  *	virtio_status.c      the device status field: from reset to running
@@ -37,6 +38,8 @@
 #define VIRTIO_SEGMENTS_MAX 1024 /* of a request, whatever the device says */
 #define VIRTIO_QUEUES_MAX   1024
 #define VIRTIO_WATCHED_MAX  4
+#define VIRTIO_STATUS_UNSET 0xff       /* of a slot whose request the device has not answered */
+#define VIRTIO_NO_TABLE	    UINT16_MAX /* in table_of: the table is the slot's */
 
 /* The place among those watched of virtio_config_fd(); the transport's own come behind. */
 #define VIRTIO_WATCH_CONFIG 0
@@ -297,9 +300,12 @@ int virtio_blk_queue_init(struct blkio *b, struct blkioq *q);
 enum bk_drained virtio_blk_drain(struct blkio *b, struct blkioq *q, bool cancel);
 void virtio_blk_queue_exit(struct blkio *b, struct blkioq *q);
 
-/* ---- virtio_blk_request.c ----------------------------------------------------------------- */
+/* ---- virtio_blk_submit.c ------------------------------------------------------------------ */
 
 void virtio_blk_submit(struct blkioq *q, struct bk_req *r);
+
+/* ---- virtio_blk_request.c ----------------------------------------------------------------- */
+
 int virtio_blk_enter(struct blkioq *q, unsigned wait_nr, const struct bk_wait *w);
 void virtio_blk_notify(struct blkioq *q, bool on);
 /* Complete what the device has finished. */

@@ -11,7 +11,8 @@ from .build import COVERAGE_OPTIONS, ROOT, Build, FuzzError, inputs
 # The files that each is meant to reach.
 FILES = {
     "api": ("core/", "drivers/io_uring.c", "drivers/null.c", "drivers/uring/", "drivers/file/"),
-    "nvme": ("drivers/nvme/nvme_cmd.c", "drivers/nvme/nvme_ident.c"),
+    "nvme": ("drivers/nvme/nvme_cmd.c", "drivers/nvme/nvme_ident.c",
+             "drivers/nvme/nvme_namespace.c"),
     "nvme_pci": ("drivers/nvme/nvme_pci", "drivers/nvme/nvme_prp.c", "drivers/nvme/nvme_vfio_pci.c"),
     "nvme_tcp": ("drivers/nvme_tcp/", "drivers/nvme/nvme_fabrics.c", "drivers/net/stage.c"),
     "props": ("core/prop.c", "core/props_common.c"),

@@ -23,7 +23,8 @@ COMBINATIONS = {("virtio", "vfio"), ("nvme", "vfio"), ("nvme", "uring"),
                 ("nvme_tcp", "nvme"), ("nvme_tcp", "net"),
                 ("file", "uring"), ("net", "uring"), ("nbd", "net"),
                 ("iscsi", "net"), ("iscsi", "uring")}
-CONTRACT = {"driver.h", "property.h", "request.h", "trace.h", "util.h", "blkio.h"}
+CONTRACT = {"driver.h", "property.h", "request.h", "trace.h", "util.h", "waiting.h",
+            "blkio.h"}
 
 
 def own_headers() -> dict[str, str]:
