@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Every property in every state: what each getter and setter gives, by type and by string. The
- * table is what existing programs observe; "@" stands for a value that depends on the device and is
- * worked out by expect_device().
+ * expected values are in property_rows.c, and those that depend on the device here.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -11,226 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "property_rows.h"
 #include "test.h"
-
-enum state { CREATED, CONNECTED, STARTED, NR_STATES };
-
-enum driver_bit {
-	NULL_DRV = 1,
-	URING = 2,
-	VHOST = 4,
-	POSIX = 8,
-	NBD = 16,
-	ISCSI = 32,
-	NVME_TCP = 64,
-	KERNEL = URING | POSIX,
-	LOCAL = NULL_DRV | KERNEL,
-	PATHS = KERNEL | VHOST | NBD, /* opened by "path" */
-	NETWORK = NBD | ISCSI | NVME_TCP,
-	REAL = PATHS | NETWORK,
-	ALL = NULL_DRV | REAL
-};
-
-/* Results of setting: W works, the rest are errno values. */
-enum { W = 0 };
-
-static const struct row {
-	const char *name;
-	const char *type; /* bool, int, uint64, str */
-	enum driver_bit drivers;
-	const char *get[NR_STATES]; /* value, "-ENODEV", or "@" */
-	int set[NR_STATES];
-	const char *sample; /* a valid value to set */
-} rows[] = {
-#define RO                                                                                         \
-	{                                                                                          \
-		EACCES, EACCES, EACCES                                                             \
-	}
-#define EARLY                                                                                      \
-	{                                                                                          \
-		W, EBUSY, EBUSY                                                                    \
-	}
-#define LATE                                                                                       \
-	{                                                                                          \
-		ENODEV, W, EBUSY                                                                   \
-	}
-#define SAME(v)                                                                                    \
-	{                                                                                          \
-		v, v, v                                                                            \
-	}
-#define LIMIT(v)                                                                                   \
-	{                                                                                          \
-		"-ENODEV", v, v                                                                    \
-	}
-	{ "can-add-queues", "bool", LOCAL, SAME("true"), RO, "true" },
-	{ "driver", "str", ALL, SAME("@"), RO, "x" },
-	{ "read-only", "bool", ALL, SAME("false"), EARLY, "true" },
-	{ "auto-read-only", "bool", ALL, SAME("false"), EARLY, "true" },
-	{ "bounce-buffers", "int", ALL, SAME("0"), LATE, "16" },
-	{ "bounce-buffer-size", "int", ALL, SAME("131072"), LATE, "65536" },
-	{ "capacity", "uint64", REAL, LIMIT("4194304"), RO, "1" },
-	{ "capacity", "uint64", NULL_DRV, SAME("4194304"), EARLY, "512" },
-	{ "max-queues", "int", LOCAL, SAME("2147483647"), RO, "1" },
-	{ "num-queues", "int", ALL, SAME("1"), LATE, "5" },
-	{ "num-poll-queues", "int", ALL, SAME("0"), LATE, "2" },
-	{ "supports-poll-queues", "bool", NULL_DRV, SAME("true"), RO, "true" },
-	{ "supports-poll-queues", "bool", URING, { "false", "@", "@" }, RO, "true" },
-	{ "supports-poll-queues", "bool", POSIX, SAME("false"), RO, "true" },
-	{ "max-mem-regions", "uint64", LOCAL, SAME("18446744073709551615"), RO, "1" },
-	{ "may-pin-mem-regions", "bool", LOCAL, SAME("false"), RO, "true" },
-	{ "mem-region-alignment", "uint64", LOCAL, LIMIT("@"), RO, "1" },
-	{ "needs-mem-regions", "bool", LOCAL, SAME("false"), RO, "true" },
-	{ "needs-mem-region-fd", "bool", LOCAL, SAME("false"), RO, "true" },
-	{ "optimal-io-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "optimal-io-size", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "request-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "flush-needed", "bool", KERNEL, SAME("true"), RO, "true" },
-	{ "flush-needed", "bool", NULL_DRV, SAME("false"), RO, "true" },
-	{ "buf-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "can-grow", "bool", LOCAL, { "false", "@", "@" }, RO, "true" },
-	{ "max-segments", "int", LOCAL, LIMIT("1024"), RO, "1" },
-	{ "max-segment-len", "int", LOCAL, LIMIT("0"), RO, "1" },
-	{ "max-transfer", "int", LOCAL, LIMIT("0"), RO, "1" },
-	{ "optimal-buf-alignment", "int", KERNEL, LIMIT("4096"), RO, "1" },
-	{ "optimal-buf-alignment", "int", NULL_DRV, LIMIT("1"), RO, "1" },
-	{ "supports-fua-natively", "bool", LOCAL, { "false", "@", "@" }, RO, "true" },
-	{ "max-write-zeroes-len", "uint64", LOCAL, LIMIT("0"), RO, "1" },
-	{ "discard-alignment", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "discard-alignment-offset", "int", LOCAL, LIMIT("@"), RO, "1" },
-	{ "max-discard-len", "uint64", LOCAL, LIMIT("0"), RO, "1" },
-	{ "atomic-write-unit-min", "uint64", KERNEL, LIMIT("@"), RO, "1" },
-	{ "atomic-write-unit-max", "uint64", KERNEL, LIMIT("@"), RO, "1" },
-	{ "atomic-write-unit-min", "uint64", NULL_DRV | NBD | ISCSI, LIMIT("0"), RO, "1" },
-	{ "atomic-write-unit-max", "uint64", NULL_DRV | NBD | ISCSI, LIMIT("0"), RO, "1" },
-	{ "atomic-write-boundary", "uint64", LOCAL | NETWORK, LIMIT("0"), RO, "1" },
-	{ "atomic-write-boundary-offset", "uint64", LOCAL | NETWORK, LIMIT("0"), RO, "1" },
-	{ "direct", "bool", KERNEL, SAME("@"), EARLY, "false" },
-	{ "fd", "int", KERNEL, { "-1", "@", "@" }, EARLY, "7" },
-	{ "path", "str", PATHS, SAME("@"), EARLY, "/else/where" },
-	{ "num-threads", "int", POSIX, SAME("32"), LATE, "4" },
-	{ "num-entries", "int", URING, SAME("128"), LATE, "256" },
-	{ "single-issuer", "bool", URING, SAME("false"), LATE, "true" },
-	{ "register-buffers", "bool", URING, SAME("false"), LATE, "true" },
-	{ "sq-poll", "bool", URING, SAME("false"), LATE, "true" },
-	{ "can-add-queues", "bool", NETWORK, SAME("true"), RO, "true" },
-	{ "max-queues", "int", NBD | ISCSI, LIMIT("1024"), RO, "1" },
-	{ "supports-poll-queues", "bool", NETWORK, SAME("true"), RO, "true" },
-	{ "max-mem-regions", "uint64", NETWORK, LIMIT("18446744073709551615"), RO, "1" },
-	{ "may-pin-mem-regions", "bool", NETWORK, SAME("false"), RO, "true" },
-	{ "mem-region-alignment", "uint64", NETWORK, LIMIT("1"), RO, "1" },
-	{ "needs-mem-regions", "bool", NETWORK, SAME("false"), RO, "true" },
-	{ "needs-mem-region-fd", "bool", NETWORK, SAME("false"), RO, "true" },
-	{ "optimal-io-alignment", "int", NBD | ISCSI, LIMIT("4096"), RO, "1" },
-	{ "optimal-io-size", "int", NETWORK, LIMIT("0"), RO, "1" },
-	{ "request-alignment", "int", NBD, LIMIT("1"), RO, "1" },
-	{ "flush-needed", "bool", NETWORK, SAME("true"), RO, "true" },
-	{ "buf-alignment", "int", NETWORK, LIMIT("1"), RO, "1" },
-	{ "can-grow", "bool", NETWORK, SAME("false"), RO, "true" },
-	{ "max-segments", "int", NBD, LIMIT("1023"), RO, "1" },
-	{ "max-segment-len", "int", NETWORK, LIMIT("0"), RO, "1" },
-	{ "max-transfer", "int", NBD | ISCSI, LIMIT("33554432"), RO, "1" },
-	{ "optimal-buf-alignment", "int", NETWORK, LIMIT("1"), RO, "1" },
-	{ "supports-fua-natively", "bool", NETWORK, { "false", "true", "true" }, RO, "true" },
-	{ "max-write-zeroes-len", "uint64", NBD, LIMIT("@"), RO, "1" },
-	{ "discard-alignment", "int", NBD, LIMIT("1"), RO, "1" },
-	{ "discard-alignment-offset", "int", NETWORK, LIMIT("0"), RO, "1" },
-	{ "max-discard-len", "uint64", NBD, LIMIT("@"), RO, "1" },
-	{ "fd", "int", NBD, SAME("-1"), EARLY, "7" },
-	{ "uri", "str", NBD, SAME(""), EARLY, "nbd://host/" },
-	{ "host", "str", NBD, SAME(""), EARLY, "host" },
-	{ "port", "int", NBD, SAME("10809"), EARLY, "10810" },
-	{ "export", "str", NBD, SAME(""), EARLY, "disk" },
-	{ "tls", "str", NBD, SAME(""), EARLY, "off" },
-	{ "tls-certificates", "str", NBD, SAME(""), EARLY, "/etc/pki" },
-	{ "tls-psk-file", "str", NBD, SAME(""), EARLY, "/etc/keys.psk" },
-	{ "tls-username", "str", NBD, SAME(""), EARLY, "user" },
-	{ "tls-hostname", "str", NBD, SAME(""), EARLY, "host" },
-	{ "tls-verify-peer", "bool", NBD, SAME("true"), EARLY, "false" },
-	{ "tls-kernel", "bool", NBD, SAME("true"), EARLY, "false" },
-	{ "tls-by", "str", NBD, LIMIT(""), RO, "kernel" },
-	{ "structured-replies", "bool", NBD, SAME("true"), EARLY, "false" },
-	{ "queue-size", "int", NETWORK, SAME("128"), LATE, "64" },
-	{ "request-alignment", "int", ISCSI, LIMIT("512"), RO, "1" },
-	{ "max-segments", "int", ISCSI, LIMIT("1024"), RO, "1" },
-	{ "max-write-zeroes-len", "uint64", ISCSI, LIMIT("2199023255040"), RO, "1" },
-	{ "discard-alignment", "int", ISCSI, LIMIT("512"), RO, "1" },
-	{ "max-discard-len", "uint64", ISCSI, LIMIT("2199023255040"), RO, "1" },
-	{ "uri", "str", ISCSI, SAME("@"), EARLY, "iscsi://host/iqn.2024-01.test:disk/1" },
-	{ "initiator-name", "str", ISCSI, SAME("@"), EARLY, "iqn.2024-01.test:me" },
-	{ "user", "str", ISCSI, SAME(""), EARLY, "user" },
-	{ "password", "str", ISCSI, SAME(""), EARLY, "secret" },
-	{ "target-user", "str", ISCSI, SAME(""), EARLY, "user" },
-	{ "target-password", "str", ISCSI, SAME(""), EARLY, "secret" },
-	{ "header-digest", "str", ISCSI, SAME(""), EARLY, "crc32c" },
-	{ "reconnect-timeout", "int", ISCSI, SAME("10000"), EARLY, "1000" },
-	{ "max-queues", "int", NVME_TCP, LIMIT("8"), RO, "1" },
-	{ "optimal-io-alignment", "int", NVME_TCP, LIMIT("512"), RO, "1" },
-	{ "request-alignment", "int", NVME_TCP, LIMIT("512"), RO, "1" },
-	{ "max-segments", "int", NVME_TCP, LIMIT("1022"), RO, "1" },
-	{ "max-transfer", "int", NVME_TCP, LIMIT("4194304"), RO, "1" },
-	{ "max-write-zeroes-len", "uint64", NVME_TCP, LIMIT("33554432"), RO, "1" },
-	{ "discard-alignment", "int", NVME_TCP, LIMIT("512"), RO, "1" },
-	{ "max-discard-len", "uint64", NVME_TCP, LIMIT("2199023255040"), RO, "1" },
-	{ "uri", "str", NVME_TCP, SAME("@"), EARLY, "nvme+tcp://host/nqn.2024-01.test:disk" },
-	{ "traddr", "str", NVME_TCP, SAME(""), EARLY, "host" },
-	{ "trsvcid", "int", NVME_TCP, SAME("4420"), EARLY, "8009" },
-	{ "subnqn", "str", NVME_TCP, SAME(""), EARLY, "nqn.2024-01.test:disk" },
-	{ "nsid", "int", NVME_TCP, { "0", "1", "1" }, EARLY, "2" },
-	{ "hostnqn", "str", NVME_TCP, SAME(""), EARLY, "nqn.2024-01.test:host" },
-	{ "hostid", "str", NVME_TCP, SAME(""), EARLY, "12345678-1234-1234-1234-123456789abc" },
-	{ "digests", "str", NVME_TCP, SAME("@"), EARLY, "header" },
-	{ "keep-alive-timeout", "int", NVME_TCP, SAME("10000"), EARLY, "1000" },
-	{ "model", "str", NVME_TCP, LIMIT("test target"), RO, "x" },
-	{ "serial", "str", NVME_TCP, LIMIT("1"), RO, "x" },
-	{ "firmware", "str", NVME_TCP, LIMIT("1"), RO, "x" },
-	{ "atomic-write-unit-min", "uint64", NVME_TCP, LIMIT("512"), RO, "1" },
-	{ "atomic-write-unit-max", "uint64", NVME_TCP, LIMIT("512"), RO, "1" },
-	{ "formats", "str", NVME_TCP, LIMIT("512 (in use)"), RO, "x" },
-	{ "protection-information", "int", NVME_TCP, LIMIT("0"), RO, "1" },
-	{ "zoned", "int", NVME_TCP, SAME("0"), RO, "2" },
-	{ "max-open-zones", "int", NVME_TCP, SAME("0"), RO, "1" },
-	{ "max-active-zones", "int", NVME_TCP, SAME("0"), RO, "1" },
-	{ "zone-size", "uint64", NVME_TCP, SAME("0"), RO, "1" },
-	{ "nr-zones", "uint64", NVME_TCP, SAME("0"), RO, "1" },
-	{ "append-support", "bool", NVME_TCP, SAME("false"), RO, "true" },
-	{ "zone-append-max-bytes", "uint64", NVME_TCP, SAME("0"), RO, "1" },
-	{ "can-add-queues", "bool", VHOST, SAME("false"), RO, "true" },
-	{ "max-queues", "int", VHOST, LIMIT("5"), RO, "1" },
-	{ "supports-poll-queues", "bool", VHOST, SAME("true"), RO, "true" },
-	{ "max-mem-regions", "uint64", VHOST, LIMIT("@"), RO, "1" },
-	{ "may-pin-mem-regions", "bool", VHOST, SAME("true"), RO, "true" },
-	{ "mem-region-alignment", "uint64", VHOST, SAME("1"), RO, "1" },
-	{ "needs-mem-regions", "bool", VHOST, SAME("true"), RO, "true" },
-	{ "needs-mem-region-fd", "bool", VHOST, SAME("true"), RO, "true" },
-	{ "optimal-io-alignment", "int", VHOST, SAME("512"), RO, "1" },
-	{ "optimal-io-size", "int", VHOST, { "0", "512", "512" }, RO, "1" },
-	{ "request-alignment", "int", VHOST, SAME("512"), RO, "1" },
-	{ "flush-needed", "bool", VHOST, { "true", "false", "false" }, RO, "true" },
-	{ "buf-alignment", "int", VHOST, SAME("1"), RO, "1" },
-	{ "can-grow", "bool", VHOST, SAME("false"), RO, "true" },
-	{ "max-segments", "int", VHOST, { "1", "126", "126" }, RO, "1" },
-	{ "max-segment-len", "int", VHOST, SAME("0"), RO, "1" },
-	{ "atomic-write-unit-min", "uint64", VHOST, SAME("0"), RO, "1" },
-	{ "atomic-write-unit-max", "uint64", VHOST, SAME("0"), RO, "1" },
-	{ "atomic-write-boundary", "uint64", VHOST, SAME("0"), RO, "1" },
-	{ "atomic-write-boundary-offset", "uint64", VHOST, SAME("0"), RO, "1" },
-	{ "max-transfer", "int", VHOST, SAME("0"), RO, "1" },
-	{ "optimal-buf-alignment", "int", VHOST, SAME("1"), RO, "1" },
-	{ "supports-fua-natively", "bool", VHOST, SAME("false"), RO, "true" },
-	{ "max-write-zeroes-len", "uint64", VHOST, { "0", "16777216", "16777216" }, RO, "1" },
-	{ "discard-alignment", "int", VHOST, SAME("512"), RO, "1" },
-	{ "discard-alignment-offset", "int", VHOST, SAME("0"), RO, "1" },
-	{ "max-discard-len", "uint64", VHOST, { "0", "16777216", "16777216" }, RO, "1" },
-	{ "fd", "int", VHOST, SAME("-1"), EARLY, "7" },
-	{ "connect-timeout", "int", VHOST | NETWORK, SAME("10000"), EARLY, "1000" },
-	{ "reconnect-timeout", "int", VHOST | NBD | NVME_TCP, SAME("0"), EARLY, "1000" },
-	{ "tcp-timeout", "int", NETWORK, SAME("30000"), EARLY, "1000" },
-	{ "queue-size", "int", VHOST, SAME("256"), LATE, "64" },
-	{ "max-queue-size", "int", VHOST, SAME("32768"), RO, "64" },
-	{ "poll-max-ns", "int", VHOST, SAME("0"), LATE, "50000" },
-	{ "num-vrings", "int", VHOST, SAME("0"), LATE, "2" },
-	{ "vring-features", "uint64", VHOST, LIMIT("@"), LATE, "4294967296" },
-};
 
 static enum driver_bit driver_of(const struct device *d)
 {
@@ -371,7 +152,7 @@ static const char *initiator_name(void)
 	return name;
 }
 
-static const char *expected(struct device *d, struct blkio *b, const struct row *row,
+static const char *expected(struct device *d, struct blkio *b, const struct property_row *row,
 			    enum state state)
 {
 	static char text[32];
@@ -413,7 +194,8 @@ static int get_as(struct blkio *b, const char *name, const char *type, struct va
 	return blkio_get_uint64(b, name, &v->u);
 }
 
-static void check_gets(struct device *d, struct blkio *b, const struct row *row, enum state state)
+static void check_gets(struct device *d, struct blkio *b, const struct property_row *row,
+		       enum state state)
 {
 	const char *want = expected(d, b, row, state);
 	bool too_early = !strcmp(want, "-ENODEV");
@@ -462,7 +244,7 @@ static int set_as(struct blkio *b, const char *name, const char *type, const cha
 	return blkio_set_str(b, name, value);
 }
 
-static void reads_back(struct blkio *b, const struct row *row, const char *want)
+static void reads_back(struct blkio *b, const struct property_row *row, const char *want)
 {
 	char *text;
 
@@ -471,7 +253,7 @@ static void reads_back(struct blkio *b, const struct row *row, const char *want)
 	free(text);
 }
 
-static void check_sets(struct blkio *b, const struct row *row, enum state state)
+static void check_sets(struct blkio *b, const struct property_row *row, enum state state)
 {
 	static const char *const garbage[] = { "maybe", "x1", "-x" };
 	bool is_str = !strcmp(row->type, "str");
@@ -497,16 +279,16 @@ static void check_sets(struct blkio *b, const struct row *row, enum state state)
 static void walk(struct device *d)
 {
 	for (enum state state = CREATED; state < NR_STATES; state++) {
-		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t i = 0; i < nr_property_rows; i++) {
 			struct blkio *b;
 
-			if (!(rows[i].drivers & driver_of(d)))
+			if (!(property_rows[i].drivers & driver_of(d)))
 				continue;
 			b = in_state(d, state);
-			check_gets(d, b, &rows[i], state);
-			check_sets(b, &rows[i], state);
-			if (rows[i].set[state] != W)
-				check_gets(d, b, &rows[i], state); /* unchanged */
+			check_gets(d, b, &property_rows[i], state);
+			check_sets(b, &property_rows[i], state);
+			if (property_rows[i].set[state] != W)
+				check_gets(d, b, &property_rows[i], state); /* unchanged */
 			blkio_destroy(&b);
 		}
 	}
@@ -514,8 +296,8 @@ static void walk(struct device *d)
 
 static bool has(enum driver_bit driver, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (!strcmp(rows[i].name, name) && rows[i].drivers & driver)
+	for (size_t i = 0; i < nr_property_rows; i++) {
+		if (!strcmp(property_rows[i].name, name) && property_rows[i].drivers & driver)
 			return true;
 	}
 	return false;
@@ -534,9 +316,9 @@ static void absent(struct device *d)
 			if (!has(driver_of(d), names[i]))
 				CHECK_ERR(blkio_get_str(b, names[i], &text), ENOENT, names[i]);
 		}
-		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-			if (!has(driver_of(d), rows[i].name))
-				CHECK_ERR(blkio_get_str(b, rows[i].name, &text), ENOENT);
+		for (size_t i = 0; i < nr_property_rows; i++) {
+			if (!has(driver_of(d), property_rows[i].name))
+				CHECK_ERR(blkio_get_str(b, property_rows[i].name, &text), ENOENT);
 		}
 		blkio_destroy(&b);
 	}
@@ -552,8 +334,8 @@ static void complete(struct device *d)
 		if (!has(driver_of(d), info.name))
 			FAIL("no row for \"%s\"", info.name);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		n -= !!(rows[i].drivers & driver_of(d));
+	for (size_t i = 0; i < nr_property_rows; i++)
+		n -= !!(property_rows[i].drivers & driver_of(d));
 	CHECK_EQ(n, 0);
 }
 

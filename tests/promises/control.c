@@ -9,152 +9,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "guest.h"
+#include "control_calls.h"
 #include "hold.h"
 
 #define MS 1000000LL
 
 enum { LEN = 4096, LIMIT_MS = 500, END_MS = 5000, OFTEN_US = 10000 };
-enum from { CREATED, CONNECTED, STARTED, RUNNING /* a vring */ };
 
-static struct blkio_mem_region regions[2]; /* the second one is mapped */
-static struct guest guest;
 static struct blkio *to_cancel;
-
-/* ---- The calls ---------------------------------------------------------------------------- */
-
-static int do_connect(struct blkio *b)
-{
-	return blkio_connect(b);
-}
-
-static int do_start(struct blkio *b)
-{
-	return blkio_start(b);
-}
-
-static int do_map(struct blkio *b)
-{
-	return blkio_map_mem_region(b, &regions[0]);
-}
-
-static int map_async(struct blkio *b)
-{
-	return blkio_map_mem_region_async(b, &regions[0]);
-}
-
-static int do_unmap(struct blkio *b)
-{
-	blkio_unmap_mem_region(b, &regions[1]);
-	return 0;
-}
-
-static int unmap_async(struct blkio *b)
-{
-	return blkio_unmap_mem_region_async(b, &regions[1]);
-}
-
-static int do_free(struct blkio *b)
-{
-	blkio_free_mem_region(b, &regions[1]);
-	return 0;
-}
-
-static int do_add(struct blkio *b)
-{
-	return blkio_add_queue(b);
-}
-
-static int do_remove(struct blkio *b)
-{
-	return blkio_remove_queue(b, 1);
-}
-
-static int remove_async(struct blkio *b)
-{
-	return blkio_remove_queue_async(b, 1);
-}
-
-static int do_add_poll(struct blkio *b)
-{
-	return blkio_add_poll_queue(b);
-}
-
-static int do_remove_poll(struct blkio *b)
-{
-	return blkio_remove_poll_queue(b, 0);
-}
-
-static int remove_poll_async(struct blkio *b)
-{
-	return blkio_remove_poll_queue_async(b, 0);
-}
-
-static int get_capacity(struct blkio *b)
-{
-	uint64_t value;
-
-	return blkio_get_uint64(b, "capacity", &value);
-}
-
-static int do_drain(struct blkio *b)
-{
-	return blkio_drain(b, NULL);
-}
-
-static int do_start_vring(struct blkio *b)
-{
-	const struct blkio_vring v = guest_vring(&guest);
-
-	return blkio_start_vring(b, 0, &v);
-}
-
-static int start_vring_async(struct blkio *b)
-{
-	const struct blkio_vring v = guest_vring(&guest);
-
-	return blkio_start_vring_async(b, 0, &v);
-}
-
-static int do_stop_vring(struct blkio *b)
-{
-	return blkio_stop_vring(b, 0, NULL);
-}
-
-static int stop_vring_async(struct blkio *b)
-{
-	return blkio_stop_vring_async(b, 0, NULL);
-}
-
-static int get_config(struct blkio *b)
-{
-	char config[8];
-
-	return blkio_get_device_config(b, config, sizeof(config));
-}
-
-/* What the call needs of the server; a call that ASKS cannot report that it got no answer. */
-enum need { NOTHING, ASKS, FAILS };
-
-static const struct call {
-	enum from from;
-	int (*now)(struct blkio *b);
-	int (*async)(struct blkio *b); /* NULL: there is none */
-	enum need vhost_user, nbd;
-} connects = { CREATED, do_connect, blkio_connect_async, FAILS, FAILS },
-  starts = { CONNECTED, do_start, blkio_start_async, FAILS, FAILS },
-  maps = { STARTED, do_map, map_async, FAILS, NOTHING },
-  unmaps = { STARTED, do_unmap, unmap_async, ASKS, NOTHING },
-  frees = { STARTED, do_free, NULL, ASKS, NOTHING },
-  adds = { STARTED, do_add, blkio_add_queue_async, NOTHING, FAILS },
-  adds_poll = { STARTED, do_add_poll, blkio_add_poll_queue_async, NOTHING, FAILS },
-  removes_poll = { STARTED, do_remove_poll, remove_poll_async, ASKS, NOTHING },
-  removes = { STARTED, do_remove, remove_async, ASKS, NOTHING },
-  starts_vring = { STARTED, do_start_vring, start_vring_async, FAILS, NOTHING },
-  stops_vring = { RUNNING, do_stop_vring, stop_vring_async, FAILS, NOTHING },
-  gets_config = { CONNECTED, get_config, NULL, FAILS, NOTHING },
-  asks_capacity = { STARTED, get_capacity, NULL, FAILS, NOTHING },
-  drains = { STARTED, do_drain, NULL, NOTHING, NOTHING };
 
 static enum need need_of(const struct setting *s)
 {
@@ -169,17 +31,17 @@ static int map_guest(struct setting *s, enum from from)
 
 	if (!(s->d->target->traits & T_VRINGS))
 		return 0;
-	if (!guest.ram.addr)
-		guest_init(&guest, 1ULL << 32);
-	ret = blkio_map_mem_region(s->b, &guest.ram);
-	return ret < 0 || from != RUNNING ? ret : do_start_vring(s->b);
+	if (!control_guest.ram.addr)
+		guest_init(&control_guest, 1ULL << 32);
+	ret = blkio_map_mem_region(s->b, &control_guest.ram);
+	return ret < 0 || from != RUNNING ? ret : control_start_vring(s->b);
 }
 
 static void forget_guest(void)
 {
-	if (guest.ram.addr)
-		guest_exit(&guest);
-	guest.ram.addr = NULL;
+	if (control_guest.ram.addr)
+		guest_exit(&control_guest);
+	control_guest.ram.addr = NULL;
 }
 
 /* Three queues, which are three connections to an NBD server. */
@@ -204,8 +66,8 @@ static int try_prepare(struct setting *s, enum from from, int limit_ms)
 	if (ret < 0)
 		return ret;
 	for (int i = 0; i < 2; i++)
-		CHECK_OK(blkio_alloc_mem_region(s->b, &regions[i], LEN));
-	ret = blkio_map_mem_region(s->b, &regions[1]);
+		CHECK_OK(blkio_alloc_mem_region(s->b, &control_regions[i], LEN));
+	ret = blkio_map_mem_region(s->b, &control_regions[1]);
 	return ret < 0 ? ret : map_guest(s, from);
 }
 
@@ -312,7 +174,7 @@ static void slow_requests(struct setting *s)
 	hold_request(h, blkio_get_queue(s->b, 1), NULL);
 	hold_release_after(h, 2 * LIMIT_MS);
 	CHECK_OK(blkio_remove_queue(s->b, 1));
-	CHECK_EQ(io_read(blkio_get_queue(s->b, 0), 0, regions[1].addr, LEN, 0), 0);
+	CHECK_EQ(io_read(blkio_get_queue(s->b, 0), 0, control_regions[1].addr, LEN, 0), 0);
 	hold_check_untouched(h);
 	destroy(s);
 	hold_free(h);
@@ -530,20 +392,20 @@ static void kernel_waits(struct setting *s)
 	    ROW(name "_async is destroyed", destroyed_meanwhile, call, STOPPED)
 
 static const struct promise promises[] = {
-	ROWS_OF_ASYNC("connect", &connects),
-	ROWS_OF_ASYNC("start", &starts),
-	ROWS_OF_ASYNC("map", &maps),
-	ROWS_OF_ASYNC("unmap", &unmaps),
-	ROWS_OF_ASYNC("add_queue", &adds),
-	ROWS_OF_ASYNC("add_poll_queue", &adds_poll),
-	ROWS_OF_ASYNC("remove_queue", &removes),
-	ROWS_OF_ASYNC("remove_poll_queue", &removes_poll),
-	ROWS_OF_ASYNC("start_vring", &starts_vring),
-	ROWS_OF_ASYNC("stop_vring", &stops_vring),
-	ROWS_OF("get_device_config", &gets_config),
-	ROWS_OF("free", &frees),
-	ROWS_OF("get capacity", &asks_capacity),
-	ROWS_OF("drain", &drains),
+	ROWS_OF_ASYNC("connect", &call_connects),
+	ROWS_OF_ASYNC("start", &call_starts),
+	ROWS_OF_ASYNC("map", &call_maps),
+	ROWS_OF_ASYNC("unmap", &call_unmaps),
+	ROWS_OF_ASYNC("add_queue", &call_adds),
+	ROWS_OF_ASYNC("add_poll_queue", &call_adds_poll),
+	ROWS_OF_ASYNC("remove_queue", &call_removes),
+	ROWS_OF_ASYNC("remove_poll_queue", &call_removes_poll),
+	ROWS_OF_ASYNC("start_vring", &call_starts_vring),
+	ROWS_OF_ASYNC("stop_vring", &call_stops_vring),
+	ROWS_OF("get_device_config", &call_gets_config),
+	ROWS_OF("free", &call_frees),
+	ROWS_OF("get capacity", &call_asks_capacity),
+	ROWS_OF("drain", &call_drains),
 	ROW("destroy keeps to its limit", destroy_keeps_limit, NULL,
 	    STOPPED | CONDITION(PEER_DEAD)),
 	{ "connect_async leaves the waiting to the kernel", kernel_waits, T_VDUSE, 0, KIND(PLAIN),
