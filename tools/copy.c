@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* blkio-copy: copies one target to another, or compares two. Sees blkio.h only. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,8 @@ const char tool_help[] =
 #define BLOCK_MIN     4096
 #define BLOCK_MAX     (64 << 20)
 #define IN_FLIGHT     (4 << 20) /* bytes, without --depth */
+#define LANES_MAX     2
+#define LANES_SIZE    (32 << 20) /* smaller copies do not gain from a second lane */
 #define ZEROES_MAX    (16 << 20)
 #define EXTENT_ALIGN  4096
 
@@ -154,11 +157,15 @@ static _Noreturn void end_by_signal(const char *what, uint64_t done)
 static void report_failure(const struct pump_result *r, const char *past)
 {
 	const struct pump_failure *f = &r->failure;
+	char before[64] = "it";
 
-	tool_die("%s: %s error at offset %llu (%llu bytes): %s%s%s; everything before it is %s",
+	/* Interrupted as well. */
+	if (r->done < f->start)
+		snprintf(before, sizeof(before), "offset %llu", (unsigned long long)r->done);
+	tool_die("%s: %s error at offset %llu (%llu bytes): %s%s%s; everything before %s is %s",
 		 f->target->text, f->what, (unsigned long long)f->start, (unsigned long long)f->len,
 		 f->error ? strerror(f->error) : "", f->error && f->msg ? ": " : "",
-		 f->msg ? f->msg : "", past);
+		 f->msg ? f->msg : "", before, past);
 }
 
 static void report_unreadable(const struct target *src, const struct pump_result *result)
@@ -243,6 +250,7 @@ static void compare(struct pump_plan *plan)
 	struct pump_result result;
 
 	plan->compare = true;
+	plan->lanes = 1;
 	run(plan, "comparing", "equal", &result);
 	if (!options.quiet)
 		printf("%s compared: equal\n", tool_human_size((double)plan->size).s);
@@ -306,6 +314,52 @@ static void connect_both(struct pump_plan *plan, struct place *src, struct place
 		tool_die("%s is read-only", plan->dst.t->text);
 }
 
+/* ---- Lanes -------------------------------------------------------------------------------- */
+
+static bool is_cached_file(const struct pump_end *end)
+{
+	return place_is_file(end->place) && target_opens_files(end->t) &&
+	       !target_bool(end->t, "direct");
+}
+
+static unsigned cpus(void)
+{
+	cpu_set_t set;
+
+	/* More CPUs than fit: enough. */
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? LANES_MAX : (unsigned)CPU_COUNT(&set);
+}
+
+/* To copy between files in the page cache is the work of CPUs: more than one does it faster. */
+static unsigned choose_lanes(const struct pump_plan *plan)
+{
+	unsigned lanes = cpus() < LANES_MAX ? cpus() : LANES_MAX;
+
+	if (options.compare || plan->skip_errors || plan->size < LANES_SIZE ||
+	    !is_cached_file(&plan->src) || !is_cached_file(&plan->dst))
+		return 1;
+	return plan->depth < lanes ? plan->depth : lanes;
+}
+
+/* How many queues the target has then: what the user says counts. */
+static unsigned set_queues(const struct target *t, unsigned n)
+{
+	if (target_setting(t, "num-queues"))
+		return (unsigned)target_number(t, "num-queues");
+	if (n > 1 && blkio_set_int(t->b, "num-queues", (int)n) < 0)
+		target_die(t, "");
+	return n;
+}
+
+static void set_lanes(struct pump_plan *plan)
+{
+	unsigned lanes = choose_lanes(plan);
+	unsigned src = set_queues(plan->src.t, lanes), dst = set_queues(plan->dst.t, lanes);
+
+	lanes = src < lanes ? src : lanes;
+	plan->lanes = dst < lanes ? dst : lanes;
+}
+
 static void start(struct target *t)
 {
 	target_start(t);
@@ -320,6 +374,7 @@ static void work(struct pump_plan *plan, struct place *src, struct place *dst)
 	plan->depth = options.depth ? options.depth : default_depth(plan->block);
 	plan->zero_align = zero_alignment(&plan->dst);
 	plan->max_zeroes = max_zeroes(plan->dst.t, plan->block);
+	set_lanes(plan);
 	start(plan->src.t);
 	start(plan->dst.t);
 	find_extents(plan);

@@ -2,8 +2,8 @@
 /*
  * See pump.h. Each block has a slot: read -> (looked through) -> written, in as many requests as it
  * has runs of data and of zeroes. When comparing: read from both sides -> compared. What is known
- * to be zero is not read. This file has the slots and the waiting; pump_write.c writes, rescue.c
- * reads around bad places.
+ * to be zero is not read. This file has the slots and the waiting of one lane; pump_lanes.c has the
+ * lanes, pump_write.c writes, rescue.c reads around bad places.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,15 +15,23 @@
 #include "pump_slot.h"
 #include "tool.h"
 
-#define PIECE_MIN 4096
-
 /* ---- Failures ----------------------------------------------------------------------------- */
+
+/* All lanes go on up to there: everything before it is to be done. */
+static void stop_at(struct pump *p, uint64_t at)
+{
+	uint64_t old = atomic_load(&p->share->stop_at);
+
+	p->stopping |= at < p->next;
+	while (at < old && !atomic_compare_exchange_weak(&p->share->stop_at, &old, at))
+		;
+}
 
 void pump_fail(struct pump *p, struct slot *s, const struct target *t, int error, const char *msg)
 {
 	struct pump_failure *f = &p->result->failure;
 
-	p->stopping = true;
+	stop_at(p, s->start);
 	s->failed = true;
 	if (f->what && f->start <= s->start)
 		return;
@@ -39,7 +47,7 @@ void pump_fail(struct pump *p, struct slot *s, const struct target *t, int error
 
 static void found_difference(struct pump *p, uint64_t at)
 {
-	p->stopping = true;
+	stop_at(p, at);
 	if (at < p->result->differs_at)
 		p->result->differs_at = at;
 }
@@ -49,7 +57,7 @@ static void found_difference(struct pump *p, uint64_t at)
 static void release(struct pump *p, struct slot *s)
 {
 	if (!s->failed)
-		p->moved += s->len;
+		atomic_fetch_add(&p->share->moved, s->len);
 	s->next = p->free;
 	p->free = s;
 	p->busy--;
@@ -75,7 +83,7 @@ static void choose_range(struct pump *p, struct slot *s)
 		most = UINT64_MAX;
 	else if (src.zero && !plan->compare)
 		most = plan->max_zeroes;
-	s->len = min_u64(min_u64(src.end, dst.end) - p->next, most);
+	s->len = min_u64(min_u64(min_u64(src.end, dst.end), p->end) - p->next, most);
 	p->next += s->len;
 }
 
@@ -93,12 +101,25 @@ static bool is_known(struct side *side, uint64_t at)
 	return false;
 }
 
+/* Is there anything left, of this stripe or in another? */
+static bool has_next(struct pump *p)
+{
+	struct pump_share *share = p->share;
+	uint64_t size = p->plan->size;
+
+	if (p->next == p->end && p->end < size) {
+		p->next = min_u64(atomic_fetch_add(&share->next, share->stripe), size);
+		p->end = min_u64(p->next + share->stripe, size);
+	}
+	return p->next < p->end && p->next < atomic_load(&share->stop_at);
+}
+
 static bool can_start(struct pump *p)
 {
 	bool known;
 
 	p->stopping |= tool_stop_signal != 0;
-	if (p->stopping || !p->free || p->next >= p->plan->size)
+	if (p->stopping || !p->free || !has_next(p))
 		return false;
 	known = is_known(&p->src, p->next);
 	return is_known(&p->dst, p->next) && known;
@@ -159,9 +180,9 @@ static void advance(struct pump *p, struct slot *s)
 
 /* ---- Waiting ------------------------------------------------------------------------------ */
 
-static void check_writeback(struct pump *p, int error)
+void pump_check_writeback(struct pump *p, int error)
 {
-	const struct writeback_window *w = &p->writeback.failed;
+	const struct writeback_window *w = &p->share->writeback.failed;
 	struct slot lost = { .writing = true, .start = w->start, .len = w->end - w->start };
 
 	if (error)
@@ -184,7 +205,7 @@ static void completed(struct pump *p, struct slot *s, const struct side *side,
 	if (--s->pending)
 		return;
 	if (s->writing && !s->failed && (!s->src_zero || s->rewritten))
-		check_writeback(p, writeback_written(&p->writeback, s->start, s->len));
+		pump_check_writeback(p, writeback_written(&p->share->writeback, s->start, s->len));
 	advance(p, s);
 }
 
@@ -221,95 +242,32 @@ static void sleep_until_event(struct pump *p)
 	}
 }
 
-/* ---- Set-up ------------------------------------------------------------------------------- */
+/* ---- The work ----------------------------------------------------------------------------- */
 
-static void side_init(struct side *side, struct pump_end *end, unsigned max)
+static void begin_waiting(struct side *side)
 {
-	*side = (struct side){ .end = end, .q = blkio_get_queue(end->t->b, 0), .max = max };
 	side->fd = blkioq_get_completion_fd(side->q);
-	side->completions = tool_alloc(max, sizeof(*side->completions));
 	blkioq_set_completion_fd_enabled(side->q, true);
 }
 
-static void side_exit(struct side *side)
+void pump_work(struct pump *p)
 {
-	blkioq_set_completion_fd_enabled(side->q, false);
-	free(side->completions);
-}
-
-static struct blkio_mem_region slots_init(struct pump *p)
-{
-	const struct pump_plan *plan = p->plan;
-	size_t each = plan->block * (plan->compare ? 2 : 1);
-	struct blkio_mem_region region =
-	    target_memory(plan->dst.t, plan->src.t, each * plan->depth);
-
-	p->slots = tool_alloc(plan->depth, sizeof(*p->slots));
-	for (unsigned i = 0; i < plan->depth; i++) {
-		struct slot *s = &p->slots[i];
-
-		s->src = (char *)region.addr + i * each;
-		s->dst = s->src + plan->block;
-		s->next = p->free;
-		p->free = s;
-	}
-	return region;
-}
-
-/* Only what goes through the page cache can be dirty there. */
-static int dirty_fd(const struct pump_plan *plan)
-{
-	return plan->compare || target_bool(plan->dst.t, "direct") ? -1 : plan->dst.place->fd;
-}
-
-/* Everything before this is done, when nothing is in flight. */
-static uint64_t done_before(const struct pump *p)
-{
-	const struct pump_result *r = p->result;
-	uint64_t done = min_u64(p->undone, p->next);
-
-	if (r->failure.what)
-		done = min_u64(done, r->failure.start);
-	return min_u64(done, r->differs_at);
-}
-
-void pump_run(struct pump_plan *plan, struct pump_result *result, struct progress *progress)
-{
-	unsigned max = plan->depth * (unsigned)(plan->block / 4096 + 1) + 1;
-	struct pump p = {
-		.plan = plan,
-		.result = result,
-		.progress = progress,
-		.undone = UINT64_MAX,
-		.good = UINT64_MAX,
-		.piece = target_number(plan->src.t, "request-alignment"),
-	};
-	struct blkio_mem_region region;
-
-	if (p.piece < PIECE_MIN)
-		p.piece = PIECE_MIN;
-	*result = (struct pump_result){ .differs_at = UINT64_MAX };
-	side_init(&p.src, &plan->src, max);
-	side_init(&p.dst, &plan->dst, max);
-	writeback_start(&p.writeback, dirty_fd(plan));
-	region = slots_init(&p);
+	begin_waiting(&p->src);
+	begin_waiting(&p->dst);
 	for (;;) {
 		bool moved;
 
-		while (can_start(&p))
-			start_block(&p);
-		if (!is_busy(&p))
+		while (can_start(p))
+			start_block(p);
+		if (!is_busy(p))
 			break;
-		moved = collect(&p, &p.src) > 0;
-		moved |= collect(&p, &p.dst) > 0;
-		progress_update(progress, p.moved);
+		moved = collect(p, &p->src) > 0;
+		moved |= collect(p, &p->dst) > 0;
+		if (!p->lane)
+			progress_update(p->share->progress, atomic_load(&p->share->moved));
 		if (!moved)
-			sleep_until_event(&p);
+			sleep_until_event(p);
 	}
-	check_writeback(&p, writeback_end(&p.writeback));
-	result->done = done_before(&p);
-	side_exit(&p.src);
-	side_exit(&p.dst);
-	target_free_memory(plan->dst.t, plan->src.t, &region);
-	free(p.slots);
+	blkioq_set_completion_fd_enabled(p->src.q, false);
+	blkioq_set_completion_fd_enabled(p->dst.q, false);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Moves blocks between two started targets, many at a time, in one thread: copies them, or compares
- * them. Sleeps on the completion fds of both.
+ * Moves blocks between two started targets, many at a time: copies them, or compares them. Sleeps
+ * on the completion fds of both. One thread does so, or several, each with a queue of both targets.
  */
 #ifndef PUMP_H
 #define PUMP_H
@@ -23,7 +23,8 @@ struct pump_plan {
 	struct pump_end src, dst;
 	uint64_t size;	     /* bytes from offset 0 on */
 	size_t block;	     /* bytes per read; a multiple of 4096 */
-	unsigned depth;	     /* blocks under way */
+	unsigned depth;	     /* blocks under way, in all lanes; at least as many as lanes */
+	unsigned lanes;	     /* threads; 1 with skip_errors: which block was read last matters */
 	bool skip_errors;    /* what a medium has lost is zeroes in the copy */
 	bool compare;	     /* rather than copy */
 	bool find_zeroes;    /* write-zeroes requests in place of zeroes */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the files of the pump share: the blocks under way. */
+/* What the files of the pump share: the lanes, and the blocks under way in each. */
 #ifndef PUMP_SLOT_H
 #define PUMP_SLOT_H
+
+#include <stdatomic.h>
 
 #include "pump.h"
 #include "writeback.h"
@@ -37,16 +39,27 @@ struct side {
 	unsigned max;
 };
 
+/* What the lanes have in common. They take the stripes in turn, from offset 0 on. */
+struct pump_share {
+	uint64_t stripe;	  /* bytes */
+	_Atomic uint64_t next;	  /* offset of the stripe that nobody has taken yet */
+	_Atomic uint64_t stop_at; /* what begins here or later is not to be copied any more */
+	_Atomic uint64_t moved;	  /* bytes, for the progress bar */
+	struct writeback writeback;
+	struct progress *progress;
+};
+
+/* A lane: a thread with a queue of each side. */
 struct pump {
+	struct pump_share *share;
+	unsigned lane; /* 0: of the thread that called pump_run() */
 	struct pump_plan *plan;
 	struct pump_result *result;
-	struct progress *progress;
 	struct side src, dst;
-	struct writeback writeback;
 	struct slot *slots, *free;
 	unsigned busy;	 /* slots */
 	uint64_t next;	 /* offset of the next block */
-	uint64_t moved;	 /* bytes, for the progress bar */
+	uint64_t end;	 /* of the stripe that it is in */
 	uint64_t undone; /* the lowest block that was given up for stopping */
 	size_t piece;	 /* of blocks that cannot be read at once */
 	uint64_t good;	 /* a piece here could be read; UINT64_MAX: none so far */
@@ -60,6 +73,11 @@ static inline void pump_read(struct side *side, struct slot *s, uint64_t start, 
 	side->outstanding++;
 	s->pending++;
 }
+
+/* pump.c: a lane's work, until there is nothing left to start and nothing is in flight. */
+void pump_work(struct pump *p);
+/* What writeback_written() or writeback_end() has returned. */
+void pump_check_writeback(struct pump *p, int error);
 
 /* The work on s cannot go on: stop. error: positive errno, 0: msg says it all. */
 void pump_fail(struct pump *p, struct slot *s, const struct target *t, int error, const char *msg);

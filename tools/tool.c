@@ -11,7 +11,7 @@
 
 #include "tool.h"
 
-volatile sig_atomic_t tool_stop_signal;
+_Atomic int tool_stop_signal;
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
@@ -249,6 +249,18 @@ void tool_catch_signals(void)
 {
 	handle_signals(on_signal);
 	signal(SIGXFSZ, SIG_IGN);
+}
+
+int tool_thread(pthread_t *thread, void *(*work)(void *), void *arg)
+{
+	sigset_t all, old;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	error = pthread_create(thread, NULL, work, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return error;
 }
 
 void *tool_alloc(size_t n, size_t size)

@@ -7,6 +7,7 @@
 #define TOOL_H
 
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,7 +73,10 @@ int64_t tool_now_ns(void);
  * that may not be so large is an error (EFBIG), rather than SIGXFSZ.
  */
 void tool_catch_signals(void);
-extern volatile sig_atomic_t tool_stop_signal;
+extern _Atomic int tool_stop_signal; /* lock-free */
+
+/* Start a thread that signals do not disturb. 0 or a positive errno value. */
+int tool_thread(pthread_t *thread, void *(*work)(void *), void *arg);
 
 /* They end the tool when there is no memory. */
 void *tool_alloc(size_t n, size_t size); /* zeroed */

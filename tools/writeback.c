@@ -52,7 +52,6 @@ static void *work(void *arg)
 
 void writeback_start(struct writeback *w, int fd)
 {
-	sigset_t all, old;
 	int error;
 
 	*w = (struct writeback){ .fd = fd, .now.start = UINT64_MAX };
@@ -60,13 +59,17 @@ void writeback_start(struct writeback *w, int fd)
 		return;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
-	/* Signals are for the thread that copies. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	error = pthread_create(&w->thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	error = tool_thread(&w->thread, work, w);
 	if (error)
 		tool_die("cannot start a thread: %s", strerror(error));
+}
+
+static void hand_over(struct writeback *w)
+{
+	w->windows[w->nr++] = w->now;
+	w->now = (struct writeback_window){ .start = UINT64_MAX };
+	w->bytes = 0;
+	pthread_cond_broadcast(&w->changed);
 }
 
 int writeback_written(struct writeback *w, uint64_t start, uint64_t len)
@@ -76,20 +79,17 @@ int writeback_written(struct writeback *w, uint64_t start, uint64_t len)
 
 	if (w->fd < 0)
 		return 0;
+	pthread_mutex_lock(&w->lock);
 	w->bytes += len;
 	now->start = start < now->start ? start : now->start;
 	now->end = start + len > now->end ? start + len : now->end;
-	if (w->bytes < WINDOW)
-		return 0;
-	pthread_mutex_lock(&w->lock);
-	while (w->nr == WRITEBACK_WINDOWS)
+	/* Another thread that waits here may hand these bytes over as well. */
+	while (w->bytes >= WINDOW && w->nr == WRITEBACK_WINDOWS)
 		pthread_cond_wait(&w->changed, &w->lock);
-	w->windows[w->nr++] = *now;
+	if (w->bytes >= WINDOW)
+		hand_over(w);
 	error = w->error;
-	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
-	*now = (struct writeback_window){ .start = UINT64_MAX };
-	w->bytes = 0;
 	return error;
 }
 

@@ -18,11 +18,11 @@ struct writeback_window {
 
 struct writeback {
 	int fd; /* -1: nothing to do */
-	uint64_t bytes;
-	struct writeback_window now; /* where those were written */
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
+	uint64_t bytes;
+	struct writeback_window now;			    /* where those were written */
 	struct writeback_window windows[WRITEBACK_WINDOWS]; /* to bring to the disk */
 	unsigned nr;
 	int error; /* the first */
@@ -34,8 +34,8 @@ struct writeback {
 void writeback_start(struct writeback *w, int fd);
 
 /*
- * These bytes were written. Waits while too much is dirty. 0 or a negative errno value: what was
- * written earlier cannot be brought to the disk; failed says what.
+ * These bytes were written, by any thread. Waits while too much is dirty. 0 or a negative errno
+ * value: what was written earlier cannot be brought to the disk; failed says what.
  */
 int writeback_written(struct writeback *w, uint64_t start, uint64_t len);
 
