@@ -70,7 +70,7 @@ _blkio_target()
 _blkio_options()
 {
 	local words
-	words=$("$1" --help 2>/dev/null | grep -o -E -e '^ +-., --[a-z-]+=?' | grep -o -e '--.*')
+	words=$("$1" --help 2>/dev/null | grep -o -E -e '^ +(-., )?--[a-z-]+=?' | grep -o -e '--.*')
 	_blkio_offer "" $words
 }
 
