@@ -28,7 +28,8 @@ static int check_requests(struct thread_data *td)
 {
 	if (td->o.oatomic)
 		return bkf_fail(td, -EINVAL,
-				"atomic=1 is not supported: libblkio has no atomic writes");
+				"atomic=1 is not supported: this engine submits no atomic "
+				"writes");
 	if (places_data(td))
 		return bkf_fail(td, -EINVAL,
 				"fdp=1 and dataplacement= are not supported: the writes of "
