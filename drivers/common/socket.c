@@ -3,7 +3,6 @@
 #include "common/socket.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #define RETRY_NS 10000000 /* while a backlog is full */
@@ -17,6 +16,17 @@ int socket_unix_address(const char *path, struct sockaddr_un *addr)
 			      sizeof(addr->sun_path) - 1);
 	strcpy(addr->sun_path, path);
 	return 0;
+}
+
+short socket_events(int sock, short events)
+{
+	struct pollfd p = { .fd = sock, .events = events };
+	int n;
+
+	do /* a signal interrupts it, though it does not sleep */
+		n = poll(&p, 1, 0);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? p.revents : 0;
 }
 
 /* The kernel does not report when a Unix socket's backlog has room again, hence the pauses. */

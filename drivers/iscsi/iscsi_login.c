@@ -4,10 +4,10 @@
  * of 0 makes it allocate memory for ever, and a target that is to authenticate itself gets around
  * that by answers in another order. So each answer is looked at on the socket first.
  */
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "common/socket.h"
 #include "iscsi/iscsi_dev.h"
 
 #define HEADER_LEN     48
@@ -142,9 +142,7 @@ static void wake_with(int sock, int bytes)
 
 static bool has_ended(int sock)
 {
-	struct pollfd p = { .fd = sock, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0;
+	return socket_events(sock, POLLRDHUP);
 }
 
 /* 1: that much is there; 0: the connection ends before, which libiscsi notices. */

@@ -165,9 +165,7 @@ static bool is_well(struct nvme_tcp_dev *d, const struct bk_deadline *deadline)
  */
 static int check_connected(const struct nvme_tcp_dev *d)
 {
-	struct pollfd end = { .fd = d->s.admin.sock, .events = POLLRDHUP };
-
-	if (!d->s.admin.is_lost && !poll(&end, 1, 0))
+	if (!d->s.admin.is_lost && !socket_events(d->s.admin.sock, POLLRDHUP))
 		return 0;
 	return bk_err(ENOTCONN,
 		      "the connection to the NVMe/TCP target's controller was lost: create a new "

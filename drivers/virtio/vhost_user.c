@@ -148,9 +148,7 @@ static void vu_abandon(struct virtio_blk *v)
 
 static bool is_closed(int sock)
 {
-	struct pollfd p = { .fd = sock };
-
-	return sock < 0 || (poll(&p, 1, 0) > 0 && p.revents & POLLHUP);
+	return sock < 0 || socket_events(sock, 0) & POLLHUP;
 }
 
 /* One that hangs has our memory mapped, and may go on at any time. */

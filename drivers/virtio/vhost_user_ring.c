@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/socket.h"
 #include "virtio/vhost_user.h"
 
 #define PAUSE_MIN_NS 20000   /* 20 us */
@@ -155,11 +156,10 @@ static int put_to_sleep(struct vu_dev *d, const struct virtio_vring *r, int *kic
 
 static int pause_between(struct vu_dev *d, struct bk_pauses *p)
 {
-	struct pollfd sock = { .fd = d->sock, .events = POLLRDHUP };
 	uint64_t ignored;
 	int ret;
 
-	if (poll(&sock, 1, 0) > 0) /* it is gone: this says so */
+	if (socket_events(d->sock, POLLRDHUP)) /* it is gone: this says so */
 		return vu_call_u64(d, VU_GET_FEATURES, "GET_FEATURES", &ignored);
 	ret = bk_pause(p);
 	return ret < 0 ? bk_wait_err(&p->deadline, ret, "stopping a ring",
