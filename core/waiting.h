@@ -54,10 +54,9 @@ int bk_thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
 	{                                                                                          \
 		"connect-timeout",                                                                 \
 		    "How long blkio_connect(), and each later control call, may wait in all for "  \
-		    "the other "                                                                   \
-		    "side, in milliseconds; 0 if without limit. The call then fails with "         \
-		    "ETIMEDOUT. Requests in flight when a queue ends have 5 seconds of their "     \
-		    "own.",                                                                        \
+		    "the other side, in milliseconds; 10000 by default; 0 if without limit. The "  \
+		    "call then fails with ETIMEDOUT. Requests in flight when a queue ends have 5 " \
+		    "seconds of their own.",                                                       \
 		    BK_INT, BK_GET_ALWAYS, BK_SET_CREATED,                                         \
 		    offsetof(struct blkio, connect_timeout), .max = INT_MAX                        \
 	}
@@ -76,9 +75,11 @@ int bk_thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
 	{                                                                                          \
 		"poll-max-ns",                                                                     \
 		    "How long blkioq_do_io() may look for completions before it sleeps, in "       \
-		    "nanoseconds; 0: it sleeps at once. It learns from earlier waits how long is " \
-		    "worth it, and sleeps at once where the device takes longer. Saves the time "  \
-		    "that waking up takes, at the price of CPU time. Poll queues never sleep.",    \
+		    "nanoseconds; 0, the default: it sleeps at once. It learns from earlier "      \
+		    "waits "                                                                       \
+		    "how long is worth it, and sleeps at once where the device takes longer. "     \
+		    "Saves the time that waking up takes, at the price of CPU time. Poll queues "  \
+		    "never sleep.",                                                                \
 		    BK_INT, BK_GET_ALWAYS, BK_SET_CONNECTED, offsetof(struct blkio, poll_max_ns),  \
 		    .max = 10000000                                                                \
 	}

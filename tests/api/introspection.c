@@ -131,6 +131,43 @@ static void check_driver(struct blkio *b, const char *driver, uint32_t state)
 	CHECK(n > 25);
 }
 
+/* "128 by default" and "true by default": so it is. */
+static void check_default(struct blkio *b, const struct blkio_property_info *info)
+{
+	const char *end = strstr(info->doc, " by default"), *from = end;
+	char *value;
+
+	while (from && from > info->doc && from[-1] != ' ')
+		from--;
+	if (!from || (strspn(from, "0123456789") != (size_t)(end - from) &&
+		      strncmp(from, "true by", 7) && strncmp(from, "false by", 8)))
+		return;
+	printf("%s: %s\n", info->name, info->doc);
+	CHECK_OK(blkio_get_str(b, info->name, &value));
+	CHECK(strlen(value) == (size_t)(end - from) && !strncmp(value, from, end - from));
+	free(value);
+}
+
+static void defaults(struct device *d)
+{
+	struct blkio_property_info info;
+	const char *name;
+	int checked = 0;
+
+	(void)d;
+	for (int i = 0; (name = blkio_get_driver_name(i)); i++) {
+		struct blkio *b;
+
+		CHECK_OK(blkio_create(name, &b));
+		for (int n = 0; !blkio_get_property_info(name, n, &info, sizeof(info)); n++) {
+			check_default(b, &info);
+			checked += !!strstr(info.doc, " by default");
+		}
+		blkio_destroy(&b);
+	}
+	CHECK(checked > 20);
+}
+
 static void every_driver_created(struct device *d)
 {
 	const char *name;
@@ -186,6 +223,7 @@ static const struct test tests[] = {
 	{ "drivers", drivers, 0 },
 	{ "misuse", misuse, 0 },
 	{ "structures of another size", other_sizes, 0 },
+	{ "defaults are what the text says", defaults, 0 },
 	{ "every driver, created", every_driver_created, 0 },
 	{ "every state", every_state, T_ANY },
 	{ "list of exports", exports, T_ANY },
