@@ -249,6 +249,7 @@ struct nvme_tcp_queue {
 	bool is_done;	/* then the command is done */
 	bool early;	/* the PDU that is next is about something that was not sent yet */
 	uint32_t ahead; /* bytes of the next data that are in their place already */
+	bool is_calm;	/* one read was all that was in flight, and nothing is left of it */
 	enum { NVME_TCP_INTO_STAGE, NVME_TCP_INTO_BUFFER, NVME_TCP_INTO_BOTH } into;
 	uint32_t into_buffer;		 /* at most so many bytes */
 	struct nvme_tcp_slot *into_slot; /* with NVME_TCP_INTO_BOTH */

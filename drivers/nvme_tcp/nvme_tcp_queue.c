@@ -65,6 +65,7 @@ int nvme_tcp_queue_open(struct nvme_tcp_queue *q, const struct nvme_tcp_channel 
 	ret = net_stream_init(&q->s, ch->sock, q->q.completion_fd);
 	if (ret < 0)
 		goto hide;
+	q->s.pair[0] = (struct iovec){ q->stage.bytes, NVME_TCP_SHORT_LEN };
 	nvme_tcp_take_channel(q, ch);
 	return 0;
 
@@ -100,10 +101,12 @@ static inline void prepare(struct nvme_tcp_queue *q)
 }
 
 /* Look at what has ended since. */
-static void attend(struct nvme_tcp_queue *q)
+static force_inline void attend(struct nvme_tcp_queue *q)
 {
 	nvme_tcp_sent(q);
 	nvme_tcp_receive(q);
+	if (unlikely(q->s.wants_tick))
+		q->is_calm = false;
 	if (unlikely(q->lost) && net_stream_is_idle(&q->s))
 		nvme_tcp_link_lost(q);
 }
@@ -127,9 +130,9 @@ static bool has_to_go_on(const struct nvme_tcp_queue *q)
 	return q->s.receiving ? q->s.wants_tick : !q->early;
 }
 
-int nvme_tcp_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+static __attribute__((noinline)) int enter(struct nvme_tcp_queue *q, unsigned wait_nr,
+					   const struct bk_wait *w)
 {
-	struct nvme_tcp_queue *q = nvme_tcp_queue_of(bq);
 	unsigned before = q->finished;
 	int ret;
 
@@ -152,6 +155,58 @@ int nvme_tcp_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 	return 0;
 }
 
+/* A small read into one buffer. */
+static inline bool is_plain_read(const struct nvme_tcp_slot *slot)
+{
+	return slot->way == NVME_TCP_IN && slot->iovcnt == 1 && slot->len <= NVME_TCP_BIG;
+}
+
+/* It went otherwise; len: as net_stream_exchange() returns it. */
+static cold_path int go_on_alone(struct nvme_tcp_queue *q, int len)
+{
+	q->is_calm = false;
+	q->into = NVME_TCP_INTO_BOTH;
+	q->into_slot = q->newest;
+	if (len > 0) {
+		q->s.sent = (struct net_result){ true, q->to_send - q->table.sent };
+		q->s.received = (struct net_result){ true, len };
+	}
+	attend(q);
+	return len < 0 ? len : enter(q, q->nr_inflight, NULL);
+}
+
+/* Submit the only request, a plain read, and wait for it. */
+static __attribute__((noinline)) int read_alone(struct nvme_tcp_queue *q)
+{
+	struct nvme_tcp_slot *slot = q->newest;
+	const struct nvme_tcp_item *item = nvme_tcp_item_of(q, slot);
+	const uint64_t sent = q->table.sent;
+	bool is_done;
+	int len;
+
+	q->s.pair[1] = *slot->iov;
+	len = net_stream_exchange(&q->s, item->header, item->header_len);
+	q->table.sent = q->to_send;
+	if (unlikely((size_t)len != NVME_TCP_SHORT_LEN + (size_t)slot->len ||
+		     !nvme_tcp_is_whole(&q->table, slot, q->stage.bytes, &is_done) || !is_done)) {
+		q->table.sent = sent;
+		return go_on_alone(q, len);
+	}
+	bk_list_init(&q->unsent);
+	nvme_tcp_finish(q, slot);
+	return 0;
+}
+
+int nvme_tcp_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
+{
+	struct nvme_tcp_queue *q = nvme_tcp_queue_of(bq);
+
+	if (wait_nr && q->is_calm && q->nr_inflight == 1 && is_plain_read(q->newest) &&
+	    uring_is_ready(&q->s.ring, w))
+		return read_alone(q);
+	return enter(q, wait_nr, w);
+}
+
 void nvme_tcp_notify(struct blkioq *bq, bool on)
 {
 	struct nvme_tcp_queue *q = nvme_tcp_queue_of(bq);
@@ -166,7 +221,7 @@ void nvme_tcp_notify(struct blkioq *bq, bool on)
 	if (!on)
 		eventfd_read(bq->completion_fd, &events);
 	else if (q->nr_inflight)
-		nvme_tcp_enter(bq, 0, NULL);
+		enter(q, 0, NULL);
 }
 
 /* ---- The end ------------------------------------------------------------------------------ */
@@ -212,5 +267,6 @@ enum bk_drained nvme_tcp_drain(struct blkio *b, struct blkioq *bq, bool cancel)
 		prepare(q);
 	net_stream_drain(&q->s, cancel, bq->leaving);
 	attend(q);
+	q->is_calm = false;
 	return !q->nr_inflight && net_stream_is_idle(&q->s) ? BK_QUIET : BK_BUSY;
 }

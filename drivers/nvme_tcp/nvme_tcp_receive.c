@@ -318,6 +318,13 @@ static inline void received_whole(struct nvme_tcp_queue *q, size_t len, bool is_
 		nvme_tcp_finish(q, slot);
 }
 
+/* All of it, and nothing else: as of most reads that are alone. */
+static inline void finish_only_read(struct nvme_tcp_queue *q)
+{
+	nvme_tcp_finish(q, q->into_slot);
+	q->is_calm = !q->nr_inflight && !q->s.state && !q->careful && !q->unsent.head;
+}
+
 /* What was to be the one read that is in flight, and mostly is. */
 static inline void received_both(struct nvme_tcp_queue *q, size_t len)
 {
@@ -328,6 +335,8 @@ static inline void received_both(struct nvme_tcp_queue *q, size_t len)
 		q->stage.tail = len;
 	} else if (unlikely(!nvme_tcp_is_whole(&q->table, slot, q->stage.bytes, &is_done))) {
 		come_back(q, len - NVME_TCP_SHORT_LEN);
+	} else if (likely(len == NVME_TCP_SHORT_LEN + slot->len && is_done)) {
+		finish_only_read(q);
 	} else if (likely(len >= NVME_TCP_SHORT_LEN + slot->len)) {
 		received_whole(q, len, is_done);
 	} else {

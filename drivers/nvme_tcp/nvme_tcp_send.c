@@ -192,6 +192,7 @@ void nvme_tcp_prepare_send(struct nvme_tcp_queue *q)
 	size_t all = q->to_send - q->table.sent, len = all;
 	unsigned n;
 
+	q->is_calm = false;
 	if (likely(!q->sends_data && !q->s.full && !q->careful))
 		n = add_all_headers(q, len);
 	else if (unlikely(q->table.wire.data_digest))

@@ -122,6 +122,7 @@ void nvme_tcp_lose(struct nvme_tcp_queue *q, int error, const char *why)
 		q->lost = why;
 		q->lost_error = error;
 	}
+	q->is_calm = false;
 	net_stream_cut(&q->s);
 }
 

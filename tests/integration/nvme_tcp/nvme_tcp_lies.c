@@ -35,7 +35,9 @@ static void submit(struct blkioq *q, enum op op, char *buf, void *user_data)
 		blkioq_flush(q, user_data, 0);
 }
 
-/* One alone, and then with others around it: all of them end. */
+enum { CALM = 3 };
+
+/* One alone, one after reads that were alone, and one with others around it: all of them end. */
 static void lies(struct device *d)
 {
 	const struct scene *s = test_data();
@@ -44,11 +46,17 @@ static void lies(struct device *d)
 
 	(void)d;
 	target.lie = s->lie;
-	for (int n = 1; n <= MANY; n += MANY - 1) {
-		struct blkio *b = target_start(s->digests);
-		struct blkioq *q = blkio_get_queue(b, 0);
+	for (int round = 0; round < 3; round++) {
+		int n = round < 2 ? 1 : MANY;
 		bool seen[MANY] = { 0 };
+		struct blkioq *q;
+		struct blkio *b;
 
+		target.after = round == 1 ? CALM : 0;
+		b = target_start(s->digests);
+		q = blkio_get_queue(b, 0);
+		for (unsigned i = 0; i < target.after; i++)
+			CHECK_EQ(io_read(q, 0, buf[0], LEN, 0), 0);
 		for (int i = 0; i < n; i++)
 			submit(q, s->op, buf[i], &seen[i]);
 		for (int left = n; left;) {
