@@ -92,9 +92,8 @@ class Shrinking(CopyTest):
 class LateErrors(CopyTest):
     def test_disk_that_does_not_take_what_was_written(self) -> None:
         """Through the page cache writes succeed at once, and fail when they go to the disk."""
-        folder = self.mount("-t", "tmpfs", "-o", "size=3m", "none")
-        backing = folder / "backing"
         for size in (4 * MIB, 24 * MIB):
+            backing = self.mount("-t", "tmpfs", "-o", "size=3m", "none") / "backing"
             backing.touch()
             os.truncate(backing, size)
             device = self.loop(backing)
@@ -103,8 +102,6 @@ class LateErrors(CopyTest):
             copied = re.search(r"error at offset (\d+).* everything before it is copied", said)
             offset = int(copied[1]) if copied else 0
             self.assertEqual(backing.read_bytes()[:offset], noise(size)[:offset])
-            run("losetup", "--detach", device)
-            backing.unlink()
 
 
 class Interrupted(CopyTest):
