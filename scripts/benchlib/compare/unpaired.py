@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Stored results against each other: other kernels, machines, days.
 
-Their runs did not take turns, so all that differed between the two times is in the figures, not
-only what one wants to know; the text says so, and what the environments say differed.
+Their runs did not alternate, so all that differed between the two times is in the figures; the text
+says so, and names what differs between the environments.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def render(stored: dict[str, Result], found: Sequence[Shift]) -> str:
     (first_name, first), *others = stored.items()
     lines = [f"UNPAIRED comparison of stored results with {first_name} (measured "
              f"{first.started})",
-             "Their runs did not take turns: whatever differed between the two times is in these",
+             "Their runs did not alternate: whatever differed between the two times is in these",
              "figures. Ratio of mean latencies by Hodges and Lehmann with its 95 % interval; p by",
              "Mann and Whitney, corrected for the number of rows (Holm).", "",
              headline(stored, found).line, ""]

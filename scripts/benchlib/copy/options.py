@@ -13,8 +13,8 @@ CONTENTS = ("dense", "sparse", "zeroes")
 
 DESCRIPTION = """\
 Compares blkio-copy with qemu-img convert, nbdcopy, dd and cp, each copying the same data between
-the same places. A run ends when the copy is on stable storage. Rounds take turns; the result is the
-median of the rounds' ratios. Each program's peak memory is measured as well.
+the same places. A run ends when the copy is on stable storage. In each round, every program copies
+once; the result is the median of the rounds' ratios. Each program's peak memory is also measured.
 """
 
 EPILOG = """\

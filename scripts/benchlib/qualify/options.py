@@ -12,11 +12,11 @@ from .health import LABELS
 from .profiles import PROFILES
 
 DESCRIPTION = """\
-Qualifies a block device: looks whether it may be measured at all, brings it into a steady state,
-measures it from every side, verifies what it stores, looks at its health before and after, and
-says whether that is good enough. It writes over everything on the device.
+Qualifies a block device: checks that it can be measured, brings it into a steady state, measures it
+in every respect, verifies what it stores, compares its health before and after, and says whether
+that is good enough. It overwrites everything on the device.
 
-PATH is a block device, or a file. A file that does not exist is made, and removed in the end.
+PATH is a block device, or a file. A file that does not exist is created, and removed at the end.
 """
 
 GRAMMAR = """\
