@@ -35,8 +35,8 @@ class Lanes(CopyTest):
             done = run(tool("copy"), "--resize", *options, source, self.scratch / "copy",
                        env={**os.environ, "BLKIO_DEBUG": "1"})
             self.assertEqual(done.returncode, 0, done.stderr)
-            for said in re.findall(r"(\d+) queues?", done.stderr):
-                self.assertEqual(int(said), queues, options)
+            found = re.findall(r"start, (\d+) queue", done.stderr)
+            self.assertEqual(found, [str(queues)] * 2, options)
 
     def test_content(self) -> None:
         for seed, options in enumerate(([], ["--no-zeroes"], ["--depth=2"], ["--depth=5"],
