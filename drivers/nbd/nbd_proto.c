@@ -138,6 +138,8 @@ int nbd_check_export(struct nbd_export *e)
 {
 	int ret;
 
+	/* What the driver has no use for may come and go. */
+	e->flags &= NBD_FLAGS_USED;
 	/* A server that does not say should take any block; for some it takes this one. */
 	if (!e->has_blocks) {
 		e->min_block = e->size % 512 ? 1 : 512;

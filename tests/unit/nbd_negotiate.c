@@ -71,7 +71,7 @@ static void good(struct device *d)
 	CHECK_EQ(nr_said, sizeof(go));
 	CHECK_MEM(said, go, sizeof(go));
 	CHECK_EQ(e.mode, NBD_SIMPLE);
-	CHECK(e.size == SIZE && e.flags == 0x1234);
+	CHECK(e.size == SIZE && e.flags == (0x1234 & NBD_FLAGS_USED));
 	CHECK(e.min_block == 512 && e.preferred_block == 4096 && e.max_transfer == 65536);
 }
 
@@ -206,7 +206,7 @@ static void old_way(struct device *d)
 		put(5, 2);
 		used += no_zeroes ? 0 : 124;
 		CHECK_OK(negotiate(false));
-		CHECK(e.size == SIZE && e.flags == 5);
+		CHECK(e.size == SIZE && e.flags == (5 & NBD_FLAGS_USED));
 	}
 	greet(3);
 	reply(NBD_OPT_GO, NBD_REP_ERR_UNSUP, 0);

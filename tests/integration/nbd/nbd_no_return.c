@@ -220,6 +220,27 @@ static void returns_with_an_odd_size(struct device *d)
 	buffer_free(buf);
 }
 
+/* It no longer offers to fill its cache, for which nobody has asked. */
+static void returns_with_less_of_no_use(struct device *d)
+{
+	static const char *const uncached[] = {
+		"nbdkit",	  "-f",	    "-U", NBD_SOCKET, "--filter=nocache",
+		"--filter=delay", "memory", "4M", "rdelay=0", NULL
+	};
+	char *buf = buffer(BLOCK);
+	struct nbd_server s;
+	struct blkioq *q;
+	struct blkio *b = lasting_begin_by(&s, lasting_quick, PATIENT, WAIT_BLOCK, &q);
+
+	(void)d;
+	nbd_server_kill(&s);
+	s.argv = uncached;
+	nbd_server_spawn(&s);
+	CHECK_EQ(io_read(q, 0, buf, BLOCK, 0), 0);
+	lasting_end(&s, b);
+	buffer_free(buf);
+}
+
 /* ---- A queue that is added ---------------------------------------------------------------- */
 
 /* Without "reconnect-timeout": the library checks where requests end. */
@@ -318,6 +339,7 @@ static const struct test tests[] = {
 	{ "returns as another", returns_as_another, .timeout = 60 },
 	{ "returns with another size", returns_with_another_size },
 	{ "returns with an odd size", returns_with_an_odd_size },
+	{ "returns with less of no use", returns_with_less_of_no_use },
 	{ "a queue that finds another size", added_with_another_size },
 	{ "a queue that finds another export", added_to_another },
 	{ "bad values", bad_values },
