@@ -337,6 +337,8 @@ static inline const struct bk_region *bk_region_find(struct blkioq *q, const voi
  * that are wanted, rounded up to whole pages. The fd or bk_err().
  */
 int bk_memory_fd(const struct blkio *b, size_t *len);
+/* As ftruncate(), but beyond RLIMIT_FSIZE it only fails (EFBIG), without the deadly SIGXFSZ. */
+int bk_set_file_size(int fd, size_t len);
 /* What to say when mapping it into our own address space failed. */
 int bk_memory_err(const struct blkio *b, size_t len);
 

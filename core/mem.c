@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -237,6 +238,26 @@ int blkio_unmap_mem_region_async(struct blkio *b, const struct blkio_mem_region 
 
 /* ---- Allocation --------------------------------------------------------------------------- */
 
+int bk_set_file_size(int fd, size_t len)
+{
+	static const struct timespec at_once;
+	sigset_t set, pending, before;
+	int ret, err;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGXFSZ);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	ret = ftruncate(fd, (off_t)len);
+	err = errno;
+	/* Take back the signal that the call has sent to this thread, but none from before. */
+	if (ret < 0 && err == EFBIG && !sigismember(&pending, SIGXFSZ))
+		sigtimedwait(&set, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	return ret;
+}
+
 int bk_memory_fd(const struct blkio *b, size_t *len)
 {
 	unsigned huge = b->lim.needs_huge_pages ? MFD_HUGETLB : 0;
@@ -249,7 +270,7 @@ int bk_memory_fd(const struct blkio *b, size_t *len)
 		goto fail;
 	*len = round_up(*len, (size_t)fs.f_bsize);
 	/* A server that got the descriptor could shorten the file, and our access be fatal. */
-	if (!ftruncate(fd, *len) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK))
+	if (!bk_set_file_size(fd, *len) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK))
 		return fd;
 fail:
 	ret = bk_memory_err(b, *len);
@@ -260,10 +281,12 @@ fail:
 
 int bk_memory_err(const struct blkio *b, size_t len)
 {
-	int err = errno == EINVAL || errno == EFBIG ? ENOMEM : errno;
+	bool too_large = errno == EFBIG;
+	int err = errno == EINVAL || too_large ? ENOMEM : errno;
 
 	return bk_err(err, "cannot allocate %zu bytes of memory: %s%s", len, strerror(err),
-		      b->lim.needs_huge_pages
+		      too_large ? "; RLIMIT_FSIZE also limits memory that has a descriptor"
+		      : b->lim.needs_huge_pages
 			  ? "; this needs huge pages: see /proc/sys/vm/nr_hugepages"
 			  : "");
 }

@@ -11,7 +11,7 @@ int net_stage_init(struct net_stage *stage)
 
 	if (fd < 0)
 		return bk_err(errno, "cannot create the receive buffer: memfd_create: %m");
-	if (ftruncate(fd, NET_STAGE_LEN) < 0) {
+	if (bk_set_file_size(fd, NET_STAGE_LEN) < 0) {
 		ret = bk_err(errno, "cannot size the receive buffer: ftruncate: %m");
 		close(fd);
 		return ret;

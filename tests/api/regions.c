@@ -2,7 +2,9 @@
 /* Memory regions: what may be allocated, mapped, unmapped and freed, in which order and by whom. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +68,26 @@ static void bad_lengths(struct device *d)
 	CHECK_ERR(blkio_alloc_mem_region(b, &r, SIZE_MAX & ~(size_t)(BLOCK - 1)), ENOMEM);
 	CHECK_ERR(blkio_alloc_mem_region(b, &r, (size_t)1 << 62), ENOMEM);
 	CHECK_ERR(blkio_alloc_mem_region(b, &r, (size_t)1 << 48), ENOMEM);
+	blkio_destroy(&b);
+}
+
+/* The memory is that of a file, but SIGXFSZ does not end the program. */
+static void small_file_size_limit(struct device *d)
+{
+	struct blkio *b = device_start(d);
+	struct blkio_mem_region r;
+	struct rlimit before, small;
+	sigset_t pending;
+
+	SYS(getrlimit(RLIMIT_FSIZE, &before));
+	small = before;
+	small.rlim_cur = BLOCK;
+	SYS(setrlimit(RLIMIT_FSIZE, &small));
+	CHECK_ERR(blkio_alloc_mem_region(b, &r, LEN), ENOMEM, "RLIMIT_FSIZE");
+	SYS(setrlimit(RLIMIT_FSIZE, &before));
+	SYS(sigpending(&pending));
+	CHECK(!sigismember(&pending, SIGXFSZ));
+	CHECK_OK(blkio_alloc_mem_region(b, &r, LEN));
 	blkio_destroy(&b);
 }
 
@@ -318,6 +340,7 @@ static const struct test tests[] = {
 	{ "allocate", allocate, T_ANY },
 	{ "the fd is the memory", fd_is_the_memory, T_ANY },
 	{ "bad lengths", bad_lengths, T_ANY },
+	{ "small file size limit", small_file_size_limit, T_ANY },
 	{ "bad regions", bad_regions, T_ANY },
 	{ "overlaps", overlaps, T_ANY },
 	{ "unknown regions are ignored", unknown_regions_are_ignored, T_ANY },
