@@ -92,10 +92,11 @@ int blkio_start(struct blkio *b);
  * be NULL. Valid in every state. No other call on the instance or its queues may be in progress.
  *
  * Requests that were not submitted are dropped. The call waits for those in flight, so that their
- * buffers may be freed afterwards. It takes at most 5 seconds, regardless of the number of queues
- * and of signals; towards the end, it cancels the requests that can be cancelled. A device that has
- * not answered by then may still access the buffers. To learn whether it may, call blkio_drain()
- * first. Memory that the library allocated is not freed if such a device may still access it.
+ * buffers may be freed afterwards. It takes at most 5 seconds, and 0.1 more for the last answers of
+ * a server that is silent, regardless of the number of queues and of signals; towards the end, it
+ * cancels the requests that can be cancelled. A device that has not answered by then may still
+ * access the buffers. To learn whether it may, call blkio_drain() first. Memory that the library
+ * allocated is not freed if such a device may still access it.
  */
 void blkio_destroy(struct blkio **bp);
 
