@@ -177,6 +177,20 @@ static void parse_option(struct options *o, int c)
 	}
 }
 
+/* Buffers are used in full, so what memory cannot hold would only be killed later. */
+static void check_memory(const struct load_plan *plan)
+{
+	uint64_t need = plan->block * plan->depth * plan->threads;
+	uint64_t have = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (need > have)
+		tool_die(
+		    "--threads=%u, --depth=%u and --block-size=%llu need %llu bytes of buffers; "
+		    "this machine has %llu: lower one of them",
+		    plan->threads, plan->depth, (unsigned long long)plan->block,
+		    (unsigned long long)need, (unsigned long long)have);
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	static const char shorts[] = "w:m:b:d:j:W:B:t:u:n:s:LS:OfJqhV";
@@ -195,6 +209,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	plan->warm_up_ns = o->warm_up_ns >= 0	       ? o->warm_up_ns
 			   : plan->count == UINT64_MAX ? NSEC_PER_SEC / 2
 						       : 0;
+	check_memory(plan);
 }
 
 /* ---- The target --------------------------------------------------------------------------- */

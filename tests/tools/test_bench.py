@@ -148,6 +148,7 @@ class Refusals(BenchTest):
         self.fails("bench", "--wait=poll", path, says="poll queues")
         self.fails("bench", "--size=2M", path, says="--size")
         self.fails("bench", "--block-size=2M", path, says="block")
+        self.fails("bench", "--block-size=1G", "--depth=65536", path, says="lower one of them")
         self.fails("bench", "--block-size=100", f"io_uring:path={path},direct=true",
                    says="request-alignment")
         for options in (["--rw=sideways"], ["--depth=0"], ["--mix=101"], ["--time=soon"],
