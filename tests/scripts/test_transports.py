@@ -20,7 +20,8 @@ from support import BENCH, build_folder, main, program
 from benchlib.errors import BenchError
 from benchlib.machine import vfio_bind
 from benchlib.machine.blockdev import BlockDevice
-from benchlib.measure import engines, fio, iscsi, nbd, nvme, nvme_tcp, storage_daemon, vfio
+from benchlib.measure import (engines, fio, iscsi, nbd, nvme, nvme_tcp, older,
+                               storage_daemon, vfio)
 from benchlib.measure.targets import Target
 from benchlib.result import storage
 
@@ -52,7 +53,9 @@ class Choice(WaysTest):
         disk = BlockDevice("sda", Path("/nowhere/sda"), Path("/nowhere/sda"))
         self.assertEqual(self.names(self.target(direct=False)), plain)
         self.assertEqual(self.names(self.target(device=disk)), plain)
-        self.assertEqual(self.names(self.target()), plain | vhost)
+        for has_older, older_too in (False, set()), (True, {"native-vhost"}):
+            with mock.patch.object(older, "is_there", return_value=has_older):
+                self.assertEqual(self.names(self.target()), plain | vhost | older_too)
         self.assertEqual(
             self.names(self.target("/dev/nvme0n1", "block-device", device=disk)),
             plain | {"native-cmd", "native-cmd-poll", "nvme-block", "nvme-eventfd", "nvme-loop",

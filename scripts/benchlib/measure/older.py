@@ -17,19 +17,19 @@ DEPS = ROOT / ".deps"
 FIO = str(ROOT / "tests" / "diff" / "fio-on-1.5")
 
 
-def _there() -> bool:
+def is_there() -> bool:
     return (DEPS / "fio-in-tree" / "fio").exists() and \
         any(DEPS.glob("trixie/usr/lib/*-linux-gnu/libblkio.so.1"))
 
 
 def _obstacle(target: Target) -> str:
-    if not _there():
+    if not is_there():
         return "there is no libblkio 1.5: run tests/diff/make-root and tests/diff/make-fio build"
     return storage_daemon.TRANSPORT.obstacle(target)
 
 
 def _usual(target: Target) -> bool:
-    return _there() and storage_daemon.usual(target)
+    return is_there() and storage_daemon.usual(target)
 
 
 VHOST_USER = replace(storage_daemon.TRANSPORT, obstacle=_obstacle, usual=_usual)
