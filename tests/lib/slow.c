@@ -2,6 +2,7 @@
 /* Requests that complete when the test says so. */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -27,7 +28,7 @@ struct slow *slow_new(size_t len)
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
 	CHECK(s);
-	s->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	s->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0)
 		SKIP("userfaultfd: %s (needs root)", strerror(errno));
 	SYS(ioctl(s->fd, UFFDIO_API, &api));
@@ -43,6 +44,15 @@ struct slow *slow_new(size_t len)
 void *slow_buffer(struct slow *s)
 {
 	return s->buf;
+}
+
+void slow_await(struct slow *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	while (poll(&p, 1, -1) < 0)
+		CHECK_EQ(errno, EINTR);
+	CHECK_EQ(p.revents, POLLIN);
 }
 
 void slow_release(struct slow *s)

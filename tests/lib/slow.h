@@ -14,6 +14,8 @@ struct slow;
 /* Memory that blocks who touches it. Skips where the kernel does not let this process do that. */
 struct slow *slow_new(size_t len);
 void *slow_buffer(struct slow *s);
+/* Until somebody waits for it: a request that was only submitted can still be cancelled. */
+void slow_await(struct slow *s);
 void slow_release(struct slow *s); /* now, or */
 /* The same, and who waited finds this byte everywhere. */
 void slow_fill(struct slow *s, unsigned char byte);

@@ -61,6 +61,8 @@ struct hold *hold_start(struct setting *s, int per_queue)
 		for (int n = 0; n < per_queue; n++)
 			hold_request(h, setting_queue(s, i), NULL);
 	}
+	if (h->n && offloads(h))
+		slow_await(h->slow);
 	return h;
 }
 

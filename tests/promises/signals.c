@@ -215,6 +215,7 @@ static void drained_too_early(struct setting *s)
 	q = setting_queue(s, 0);
 	blkioq_write(q, 0, slow_buffer(memory), LEN, NULL, 0);
 	CHECK_EQ(blkioq_do_io(q, NULL, 0, 0, NULL), 0);
+	slow_await(memory);
 	CHECK_ERR(blkio_drain(s->b, &ts), ETIME, "in flight");
 	for (int variant = 0; variant < 4; variant++)
 		check_interrupted(q, 1, variant & 1, variant & 2);
