@@ -75,6 +75,7 @@ STORIES = (
     Story("root, nothing but apt", "bookworm", (
         Step("scripts/bench --quick", says="Result|results/"),
         Step("python3 tests/fresh/freshlib/listed.py", title="what is needed is in packages.list"),
+        Step("scripts/bench gate --effect 20 --budget 1 --depth 1", status=VERDICTS),
         Step("scripts/test --build gcc --suite unit"),
         *_PLACES,
     )),
@@ -109,8 +110,6 @@ _ENTRY_POINTS = (
 )
 
 MORE = (
-    Story("root, a gate", "bookworm", (
-        Step("scripts/bench gate --effect 20 --budget 1 --depth 1", status=VERDICTS),)),
     Story("a user with sudo, the test VM", "bookworm", _VM, user="sudo"),
     Story("root, the test VM", "trixie", _VM),
     Story("root, what will be the next Debian", "unstable", (
