@@ -4,7 +4,6 @@
  */
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 
 #include "common/wait.h"
 #include "iscsi/iscsi_dev.h"
@@ -214,14 +213,10 @@ int iscsi_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 void iscsi_notify(struct blkioq *bq, bool on)
 {
 	struct iscsi_queue *q = iscsi_queue_of(bq);
-	eventfd_t events;
 
 	uring_ready_notify(&q->ready, on);
 	net_link_notify(&q->link.l, on);
-	/* When it is silent again, what it said must not be seen any more. */
-	if (!on)
-		eventfd_read(bq->completion_fd, &events);
-	else
+	if (on)
 		arm(q);
 }
 

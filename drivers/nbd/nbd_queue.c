@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A queue is a connection: its beginning, its hot functions, its end. */
-#include <sys/eventfd.h>
-
 #include "nbd/nbd.h"
 #include "net/tls_record.h"
 
@@ -169,17 +167,11 @@ int nbd_enter(struct blkioq *bq, unsigned wait_nr, const struct bk_wait *w)
 void nbd_notify(struct blkioq *bq, bool on)
 {
 	struct nbd_queue *q = nbd_queue_of(bq);
-	eventfd_t events;
 
 	net_stream_notify(&q->s, on);
 	net_link_notify(&q->link.l, on);
-	/*
-	 * It fires for what ends from now on; and when it was silent before, for the next send,
-	 * which must not be seen any more when it is silent again.
-	 */
-	if (!on)
-		eventfd_read(bq->completion_fd, &events);
-	else if (nbd_inflight(q))
+	/* It fires for what ends from now on; and when it was silent before, for the next send. */
+	if (on && nbd_inflight(q))
 		enter(q, 0, NULL);
 }
 

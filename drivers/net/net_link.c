@@ -182,14 +182,22 @@ void net_link_end(struct net_link *l)
 		net_link_fail(l, 0, NULL);
 }
 
-void net_link_notify(struct net_link *l, bool on)
+static void notify(struct net_link *l, bool on)
 {
-	if (!l->comeback.timeout_ms)
-		return;
 	pthread_mutex_lock(&l->lock);
 	l->notifies = on;
 	/* Of what was told before. */
 	if (on && l->is_away && net_link_state(l) != NET_LINK_DOWN)
 		eventfd_write(l->q->completion_fd, 1);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void net_link_notify(struct net_link *l, bool on)
+{
+	eventfd_t events;
+
+	if (l->comeback.timeout_ms)
+		notify(l, on);
+	if (!on)
+		eventfd_read(l->q->completion_fd, &events);
 }

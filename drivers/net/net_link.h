@@ -81,7 +81,10 @@ void net_link_end(struct net_link *l);
 void net_link_fail(struct net_link *l, int error, const char *why);
 /* The queue has taken what NET_LINK_BACK handed over. */
 void net_link_up(struct net_link *l, unsigned finished);
-/* For notify(). */
+/*
+ * For notify(), once the queue's own source of events knows. When the completion fd is silent
+ * again, what it said must not be seen any more.
+ */
 void net_link_notify(struct net_link *l, bool on);
 
 #endif
